@@ -1,0 +1,35 @@
+"""Nouns: one file each. Imported here so that Django finds them; import them from here or from their file."""
+
+from treasury.models.account import Account
+from treasury.models.attempt import Attempt, LookUp, Outcome
+from treasury.models.audit_entry import AuditBatch, AuditEntry, AuditLink
+from treasury.models.balance import Balance
+from treasury.models.connection import Connection, ConnectionHealth
+from treasury.models.decision import Decision, Demand, Verdict
+from treasury.models.stop_order import StopOrder, StopRelease
+from treasury.models.transfer import ENDED, IN_FLIGHT, NEXT, State, Transfer
+from treasury.models.user import User
+
+__all__ = [
+    "ENDED",
+    "IN_FLIGHT",
+    "NEXT",
+    "Account",
+    "Attempt",
+    "AuditBatch",
+    "AuditEntry",
+    "AuditLink",
+    "Balance",
+    "Connection",
+    "ConnectionHealth",
+    "Decision",
+    "Demand",
+    "LookUp",
+    "Outcome",
+    "State",
+    "StopOrder",
+    "StopRelease",
+    "Transfer",
+    "User",
+    "Verdict",
+]

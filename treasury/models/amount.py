@@ -1,0 +1,25 @@
+"""Money columns: exact, signed, wide enough for 10^24 whole units with 18 decimals."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.db import models
+
+
+class AmountField(models.DecimalField):
+    """numeric(48,18)."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("max_digits", 48)
+        options.setdefault("decimal_places", 18)
+        super().__init__(**options)
+
+
+def plain(amount: Decimal) -> str:
+    """The amount as a plain decimal string: no exponent, no trailing zeros, no grouping ("12.5", "0", "1000")."""
+    text = format(amount, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text

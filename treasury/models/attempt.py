@@ -1,0 +1,74 @@
+"""Calls that may have reached a venue, and the look-ups that pursue them."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from treasury.models.transfer import Transfer
+
+
+class Outcome(models.TextChoices):
+    """What the connector said of one call (the map's table in docs/architecture.md)."""
+
+    SETTLED = "settled", "It moved"
+    ACCEPTED = "accepted", "The venue took it"
+    CHALLENGE = "challenge", "A person must confirm at the venue"
+    REFUSED = "refused", "Refused; nothing moved"
+    TRY_LATER = "try_later", "Not sent; try later"
+    BARRED = "barred", "Not allowed to send"
+    UNCERTAIN = "uncertain", "Outcome unknown"
+
+
+# The only outcomes that prove that a call moved nothing and, by itself, never will.
+NOTHING_MOVED = frozenset({Outcome.REFUSED, Outcome.TRY_LATER, Outcome.BARRED, Outcome.CHALLENGE})
+
+
+class Attempt(models.Model):
+    """Written before the call is made; its outcome is written once. No outcome after ``call_ends_at`` is doubt."""
+
+    transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=8, choices=[("send", "Send"), ("resend", "Re-send"), ("repeat", "Repeat")])
+    claimed_at = models.DateTimeField(help_text="Also the time that a signing venue's request carries.")
+    send_before = models.DateTimeField(help_text="Nothing is written to the venue after this.")
+    call_ends_at = models.DateTimeField(help_text="send_before plus the call's time limit: by then it has an outcome.")
+    worker = models.CharField(max_length=120)
+
+    outcome = models.CharField(max_length=10, choices=Outcome, null=True)
+    concluded_at = models.DateTimeField(null=True)
+    words = models.TextField(default="", blank=True, help_text="The venue's words and ours.")
+    record = models.CharField(max_length=200, null=True, help_text="The venue's own id of the move.")
+    evidence = models.JSONField(default=dict, help_text="Redacted; holds the SHA-256 of the raw answer.")
+    challenge = models.JSONField(null=True, help_text="Token and deadline that a person must confirm at the venue.")
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["transfer", "number"], name="attempt_numbered_once"),
+            models.CheckConstraint(
+                condition=models.Q(outcome__isnull=True, concluded_at__isnull=True)
+                | models.Q(outcome__isnull=False, concluded_at__isnull=False),
+                name="attempt_outcome_has_a_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.transfer_id}"
+
+
+class LookUp(models.Model):
+    """One question to the venue about a transfer in flight, with its answer. Append-only."""
+
+    transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="look_ups")
+    at = models.DateTimeField()
+    state = models.CharField(max_length=8, help_text="DONE, PENDING, FAILED, ABSENT, UNCLEAR, or ERROR: not answered.")
+    searched = models.BooleanField(help_text="The venue's records were really searched to the end.")
+    found = models.BooleanField()
+    words = models.TextField(default="", blank=True)
+    evidence = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["at", "id"]
+
+    def __str__(self) -> str:
+        return f"look-up of {self.transfer_id}: {self.state}"

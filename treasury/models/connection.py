@@ -1,0 +1,40 @@
+"""One login at one venue."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Lower
+
+
+class Connection(models.Model):
+    """A login at a venue, with its credentials encrypted at rest; they are never shown again.
+
+    ``venue`` is text without choices on purpose: venues are found by walking the connectors folder, so a new one
+    costs no migration. ``login`` is the venue's own id of the login, learnt by asking the venue; it is part of
+    every instruction, so that credentials swapped for another login's are noticed before a send.
+    """
+
+    name = models.CharField(max_length=60, unique=True)
+    venue = models.CharField(max_length=40)
+    environment = models.CharField(max_length=40, help_text="The venue's word for it: mainnet, testnet, staging.")
+    login = models.CharField(max_length=120)
+    credentials = models.TextField(help_text="Fernet token of a JSON object; see treasury.venues.")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = [Lower("name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ConnectionHealth(models.Model):
+    """What we last heard of a connection: operational, so apart from the governed row above."""
+
+    connection = models.OneToOneField(Connection, on_delete=models.CASCADE, related_name="health")
+    read_at = models.DateTimeField(null=True, help_text="When its balances were last read to the end.")
+    problem = models.TextField(default="", blank=True, help_text="Why the last reading failed; empty when it did not.")
+    limited_until = models.DateTimeField(null=True, help_text="The venue asked us to wait until then.")
+
+    def __str__(self) -> str:
+        return f"health of {self.connection_id}"

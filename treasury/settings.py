@@ -1,0 +1,225 @@
+"""Settings, all from the environment; ``docs/settings.md`` lists every name.
+
+``TREASURY_MODE=practice`` (the default) is a sandbox: practice users and simulated venues, the web server and
+every connector on loopback only. ``TREASURY_MODE=real`` refuses to start with anything missing or weak.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from treasury.launch import postgres
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+HOME = Path(os.environ.get("TREASURY_HOME", BASE_DIR / ".local"))
+
+MODE = os.environ.get("TREASURY_MODE", "practice")
+if MODE not in ("practice", "real"):
+    raise ImproperlyConfigured(f"TREASURY_MODE is {MODE!r}; it must be 'practice' or 'real'.")
+PRACTICE = MODE == "practice"
+
+PRACTICE_SECRET_KEY = "practice-only-this-key-signs-nothing-of-value-0123456789"  # noqa: S105
+
+
+def required(name: str, practice: str) -> str:
+    """The environment's value, or NAME_FILE's content, or in practice mode the stand-in; never a silent default."""
+    if file := os.environ.get(f"{name}_FILE"):
+        return Path(file).read_text().strip()
+    if value := os.environ.get(name):
+        return value
+    if PRACTICE:
+        return practice
+    raise ImproperlyConfigured(f"{name} (or {name}_FILE) is not set; TREASURY_MODE=real does not start without it.")
+
+
+def amounts(name: str, default: str) -> dict[str, Decimal]:
+    """ "USDT=10000,*=0" as {asset: amount}."""
+    pairs = (pair.split("=") for pair in os.environ.get(name, default).split(",") if pair)
+    try:
+        return {asset.strip(): Decimal(amount) for asset, amount in pairs}
+    except (ValueError, ArithmeticError):
+        raise ImproperlyConfigured(f"{name} must read ASSET=AMOUNT,ASSET=AMOUNT, as in {default!r}.") from None
+
+
+SECRET_KEY = required("SECRET_KEY", PRACTICE_SECRET_KEY)
+if not PRACTICE and (SECRET_KEY == PRACTICE_SECRET_KEY or len(SECRET_KEY) < 50):
+    raise ImproperlyConfigured("SECRET_KEY is the practice key or shorter than 50 characters; make a new one.")
+
+# The keys that encrypt venue credentials at rest: one or more Fernet keys, comma separated, the newest first.
+PRACTICE_CREDENTIALS_KEY = "cHJhY3RpY2Utb25seS1rZXktb2Ytbm8tdmFsdWUtMDE="
+CREDENTIALS_KEYS = required("TREASURY_CREDENTIALS_KEYS", PRACTICE_CREDENTIALS_KEY).split(",")
+if not PRACTICE and PRACTICE_CREDENTIALS_KEY in CREDENTIALS_KEYS:
+    raise ImproperlyConfigured("TREASURY_CREDENTIALS_KEYS holds the practice key; make one with Fernet.generate_key().")
+
+# Where the simulated venues listen, by venue; practice connections store no address of their own.
+SIMULATORS: dict[str, str] = json.loads(os.environ.get("TREASURY_SIMULATORS", "{}"))
+if SIMULATORS and not PRACTICE:
+    raise ImproperlyConfigured("TREASURY_SIMULATORS is set with TREASURY_MODE=real; simulated venues are practice only.")
+
+DEBUG = False
+ALLOWED_HOSTS = (
+    ["localhost", "127.0.0.1", "[::1]"] if PRACTICE else required("ALLOWED_HOSTS", "").replace(" ", "").split(",")
+)
+CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
+
+INSTALLED_APPS = [
+    "treasury",
+    "treasury.admin.apps.TreasuryAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_htmx",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "treasury.web.middleware.PrivatePages",
+    "treasury.web.middleware.SignedInOnly",
+]
+
+ROOT_URLCONF = "treasury.urls"
+WSGI_APPLICATION = "treasury.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "treasury.web.context.house",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        **postgres.parse(required("DATABASE_URL", postgres.dsn(HOME / "postgres"))),
+        "CONN_MAX_AGE": 0,
+    }
+}
+# Threads of the web server share connections through psycopg's pool (measured: twice the requests of CONN_MAX_AGE).
+DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10}
+
+AUTH_USER_MODEL = "treasury.User"
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "sign_in"
+SESSION_COOKIE_AGE = 8 * 60 * 60
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+CSRF_FAILURE_VIEW = "treasury.web.refusals.csrf_failure"
+AUTH_PASSWORD_VALIDATORS = (
+    []
+    if PRACTICE
+    else [
+        {
+            "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+            "OPTIONS": {"min_length": 15},
+        },
+        {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    ]
+)
+
+if not PRACTICE:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"  # any other would also become the process's TZ, and worker logs would disagree with the web's
+
+STATIC_URL = "static/"
+STATIC_ROOT = HOME / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = PRACTICE
+WHITENOISE_MAX_AGE = 60 if PRACTICE else 3600
+
+# -- Celery: an alarm clock. The tables are the queue; a lost or doubled message changes nothing. -----------------
+_database = DATABASES["default"]
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "pgmq://")
+if CELERY_BROKER_URL.startswith("pgmq"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        # The key=value form: kombu parses a URL with ?host= wrongly.
+        "conn_string": postgres.keywords(_database),
+        "init_extension": False,  # pgmq is installed by a migration, as plain SQL
+        "visibility_timeout": 300,  # above the longest task (a send is bounded by 30 s)
+        "poll_interval_ms": 20,
+        "wait_time_seconds": 1,
+        "polling_interval": 0.02,
+    }
+CELERY_TASK_DEFAULT_QUEUE = "chores"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # its reply queue's name is longer than pgmq allows
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+
+# -- Rules of the house ------------------------------------------------------------------------------------------
+# One checker decides a transfer; above this amount of the asset, two. "*" stands for assets not named: with 0,
+# an asset nobody thought of always takes two.
+TWO_CHECKERS_ABOVE = amounts("TREASURY_TWO_CHECKERS_ABOVE", "USDT=10000,USDC=10000,EUR=10000,BTC=0.25,ETH=4,*=0")
+# What may leave over one connection within 24 hours, by asset; an asset neither named nor under "*" has no limit.
+DAILY_LIMITS = amounts("TREASURY_DAILY_LIMITS", "")
+MOVEMENT_TOLERANCE = Decimal(os.environ.get("TREASURY_MOVEMENT_TOLERANCE", "0"))  # share of a quiet account's total
+APPROVAL_EXPIRES_AFTER = timedelta(hours=24)  # from submit; covers deciding, sending and re-sending
+BALANCE_MAX_AGE = timedelta(seconds=60)  # an older stored balance is read again before a claim
+BALANCE_STALE_AFTER = timedelta(minutes=5)  # an older one is shown as stale
+REFRESH_EVERY = timedelta(seconds=30)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+    # httpx logs full addresses at INFO; a query may name accounts.
+    "loggers": {"httpx": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+}

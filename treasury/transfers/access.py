@@ -1,0 +1,96 @@
+"""Who may do what, and when: one sentence per refusal, or None. The verb insists on it, the button shows it.
+
+A ``Forbidden`` sentence is about the person (403), a ``TooLate`` one about the state of things (409).
+"""
+
+from __future__ import annotations
+
+from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS, groups_of
+from treasury.models import State, Transfer, User
+
+
+class Forbidden(str):
+    """This person may not, whatever the state."""
+
+
+class TooLate(str):
+    """Nobody may, in this state."""
+
+
+class NotAllowed(Exception):
+    """Refused: this person may not. Nothing moved."""
+
+
+class NotNow(Exception):
+    """Refused: not in this state. Nothing moved."""
+
+
+def insist(reason: str | None) -> None:
+    """Raise what the sentence says: NotAllowed or NotNow. None passes."""
+    if isinstance(reason, Forbidden):
+        raise NotAllowed(str(reason))
+    if reason is not None:
+        raise NotNow(str(reason))
+
+
+def may_see(transfer: Transfer, user: User) -> bool:
+    """A draft is its maker's own, and the auditor's; from submit on, everyone with a role sees it."""
+    groups = groups_of(user)
+    if transfer.submitted_at is None and transfer.maker_id != user.pk:
+        return AUDITORS in groups
+    return bool(groups)
+
+
+def why_not_draft(user: User) -> str | None:
+    if MAKERS not in groups_of(user):
+        return Forbidden("Only a maker may draft transfers.")
+    return None
+
+
+def why_not_edit(transfer: Transfer, user: User) -> str | None:
+    """Editing and submitting are the same right: the maker's, while it is a draft."""
+    if transfer.maker_id != user.pk:
+        return Forbidden("Only the maker of a draft may change or submit it.")
+    if reason := why_not_draft(user):
+        return reason
+    if transfer.state != State.DRAFT:
+        return TooLate(f"{transfer.reference} is no longer a draft; its words are frozen.")
+    return None
+
+
+def why_not_decide(transfer: Transfer, user: User) -> str | None:
+    """Approving and rejecting are the same right."""
+    if transfer.maker_id == user.pk:
+        return Forbidden("You drafted this; someone else must approve.")
+    groups = groups_of(user)
+    if CHECKERS not in groups:
+        return Forbidden("Only a checker may decide on transfers.")
+    if transfer.state != State.SUBMITTED:
+        return TooLate(f"{transfer.reference} is {label(transfer)}; it does not wait for a decision.")
+    if not transfer.demands.filter(round=transfer.round, group__in=groups).exists():
+        return Forbidden("None of the groups that must decide on this transfer is yours.")
+    if transfer.decisions.filter(round=transfer.round, by=user).exists():
+        return TooLate("You have decided on this transfer already.")
+    return None
+
+
+def why_not_cancel(transfer: Transfer, user: User) -> str | None:
+    if transfer.maker_id != user.pk and (transfer.state == State.DRAFT or OPERATORS not in groups_of(user)):
+        return Forbidden("Only the maker or an operator may cancel a transfer.")
+    if not groups_of(user):
+        return Forbidden("You no longer hold a role.")
+    if transfer.state not in (State.DRAFT, State.SUBMITTED, State.APPROVED, State.CONFIRMING):
+        return TooLate(f"{transfer.reference} is {label(transfer)}; it can no longer be cancelled.")
+    return None
+
+
+def why_not_draft_again(transfer: Transfer, user: User) -> str | None:
+    if reason := why_not_draft(user):
+        return reason
+    if transfer.state not in (State.FAILED, State.REJECTED, State.CANCELLED, State.EXPIRED):
+        return TooLate(f"{transfer.reference} is {label(transfer)}; only what ended without moving is drafted again.")
+    return None
+
+
+def label(transfer: Transfer) -> str:
+    return State(transfer.state).label.lower()

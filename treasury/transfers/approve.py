@@ -1,0 +1,96 @@
+"""Approve and reject: one person's word on the exact instruction they saw."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from treasury.controls.roles import groups_of
+from treasury.models import Decision, State, Transfer, User, Verdict
+from treasury.transfers import access, bell, lifecycle
+
+
+class OtherWords(Exception):
+    """The page that was decided on shows other words than the transfer has. Nothing was decided."""
+
+
+class NoReason(Exception):
+    """A rejection came without its reason. Nothing was decided."""
+
+
+def approve(*, reference: str, checker: User, digest: str, factor: str, at: datetime) -> Transfer:
+    """Approve the instruction of this digest; with the last approval it goes out.
+
+    Raises access.NotAllowed, access.NotNow, OtherWords.
+    """
+    with transaction.atomic():
+        transfer = _decide(reference, Verdict.APPROVE, checker, digest, factor, "", at)
+        missing = still_missing(transfer)
+        told = {"digest": digest, "factor": factor, "round": transfer.round}
+        if missing:
+            lifecycle.entry(transfer, by=checker, at=at, action="transfer.approve", facts={**told, "missing": missing})
+            return transfer
+        lifecycle.advance(
+            transfer, State.APPROVED, by=checker, at=at, action="transfer.approve", facts=told, due_at=at
+        )
+        bell.ring_on_commit(transfer)
+        return transfer
+
+
+def reject(*, reference: str, checker: User, digest: str, factor: str, reason: str, at: datetime) -> Transfer:
+    """Reject it for good. Raises access.NotAllowed, access.NotNow, OtherWords, NoReason."""
+    with transaction.atomic():
+        if not reason.strip():
+            raise NoReason("Say why you reject it; its maker reads the reason.")
+        transfer = _decide(reference, Verdict.REJECT, checker, digest, factor, reason.strip(), at)
+        return lifecycle.advance(
+            transfer,
+            State.REJECTED,
+            by=checker,
+            at=at,
+            action="transfer.reject",
+            facts={"digest": digest, "factor": factor, "round": transfer.round, "reason": reason.strip()},
+            outcome=f"Nothing moved. {checker} rejected it: {reason.strip()}",
+        )
+
+
+def still_missing(transfer: Transfer) -> dict[str, int]:
+    """How many approvals of which group this round still lacks; empty when it has them all."""
+    approvals = transfer.decisions.filter(round=transfer.round, verdict=Verdict.APPROVE, digest=transfer.digest)
+    counts = [decision.counts_for for decision in approvals]
+    missing = {
+        demand.group: demand.count - sum(demand.group in counted for counted in counts)
+        for demand in transfer.demands.filter(round=transfer.round)
+    }
+    return {group: count for group, count in missing.items() if count > 0}
+
+
+def _decide(
+    reference: str, verdict: Verdict, checker: User, digest: str, factor: str, reason: str, at: datetime
+) -> Transfer:
+    transfer = lifecycle.locked(reference)
+    access.insist(access.why_not_decide(transfer, checker))
+    if transfer.expires_at is not None and at >= transfer.expires_at:
+        raise access.NotNow(f"{transfer.reference} expired; nothing moved. Its maker may draft it again.")
+    if digest != transfer.digest:
+        raise OtherWords(
+            f"Nothing was decided. {transfer.reference} is not what your page showed; read it again below."
+        )
+    assert transfer.instruction is not None
+    groups = groups_of(checker)
+    Decision.objects.create(
+        transfer=transfer,
+        round=transfer.round,
+        verdict=verdict,
+        by=checker,
+        at=at,
+        digest=digest,
+        instruction=transfer.instruction,
+        counts_for=sorted(
+            demand.group for demand in transfer.demands.filter(round=transfer.round) if demand.group in groups
+        ),
+        factor=factor,
+        reason=reason,
+    )
+    return transfer

@@ -1,0 +1,75 @@
+"""Confirm: the venue does nothing until a person confirms there and we repeat the call with its token."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from connectors.core.errors import VenueError
+from connectors.core.protocol import Challenge, ChallengeState
+from treasury import venues
+from treasury.audit.record import Machine
+from treasury.controls import stops
+from treasury.models import Attempt, Outcome, State, Transfer
+from treasury.transfers import dispatch, guards, lifecycle
+
+log = logging.getLogger(__name__)
+
+CONFIRMER = Machine("confirm")
+ASK_AGAIN = timedelta(seconds=5)
+
+
+def confirm(*, reference: str, now: Callable[[], datetime]) -> None:
+    """Ask whether the person has confirmed; if so repeat the call, if denied or too late end it."""
+    transfer = Transfer.objects.select_related("connection").get(reference=reference)
+    at = now()
+    if transfer.state != State.CONFIRMING or (transfer.due_at is not None and transfer.due_at > at):
+        return
+    challenge = challenge_of(transfer)
+    if at >= challenge.deadline:
+        return end(reference, State.EXPIRED, "transfer.expire", "Nothing moved. Nobody confirmed it in time.", at)
+    try:
+        said = venues.open_connection(transfer.connection).challenge(challenge)
+    except (VenueError, venues.CannotOpen) as problem:
+        log.warning("%s: not known whether it was confirmed: %s", reference, problem)
+        said = ChallengeState.WAITING
+    if said is ChallengeState.DENIED:
+        return end(reference, State.FAILED, "transfer.fail", "Nothing moved. It was denied at the venue.", now())
+    attempt = claim_repeat(reference=reference, at=now()) if said is ChallengeState.ALLOWED else None
+    if attempt is not None:
+        answer = dispatch.call(attempt, answer=challenge.token)
+        return dispatch.conclude(attempt_id=attempt.pk, answer=answer, now=now)
+    Transfer.objects.filter(pk=transfer.pk, state=State.CONFIRMING).update(due_at=now() + ASK_AGAIN)
+    return None
+
+
+def challenge_of(transfer: Transfer) -> Challenge:
+    """The challenge that the transfer waits for, as the venue gave it."""
+    attempt = transfer.attempts.filter(outcome=Outcome.CHALLENGE).order_by("number").last()
+    assert attempt is not None and attempt.challenge is not None, "CONFIRMING follows a challenge"
+    return Challenge(
+        token=attempt.challenge["token"], deadline=datetime.fromisoformat(attempt.challenge["deadline"])
+    )
+
+
+def claim_repeat(*, reference: str, at: datetime) -> Attempt | None:
+    """The repeat is a claim: own attempt, same key, same words, the token; stops and expiry apply."""
+    with transaction.atomic(durable=True):
+        stops.claim_lock()
+        transfer = lifecycle.locked(reference)
+        if transfer.state != State.CONFIRMING:
+            return None
+        for guard in (guards.expired, guards.same_words, guards.not_stopped):
+            if guard(transfer, at) is not None:
+                return None
+        return dispatch.enter(transfer, kind="repeat", at=at, action="transfer.repeat")
+
+
+def end(reference: str, to: State, action: str, outcome: str, at: datetime) -> None:
+    with transaction.atomic():
+        transfer = lifecycle.locked(reference)
+        if transfer.state == State.CONFIRMING:
+            lifecycle.advance(transfer, to, by=CONFIRMER, at=at, action=action, outcome=outcome)

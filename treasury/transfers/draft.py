@@ -1,0 +1,183 @@
+"""Draft: a maker writes down what should move. Nothing is asked of anybody yet."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+from django.db import connection as database
+from django.db import transaction
+
+from treasury import venues
+from treasury.balances.holdings import balance_of
+from treasury.models import Account, State, Transfer, User
+from treasury.models.amount import plain
+from treasury.transfers import access, lifecycle
+
+WHOLE_DIGITS, DECIMALS = 24, 18
+
+
+class Invalid(Exception):
+    """The words do not make a transfer. ``problems`` is {field: sentence}; nothing was saved."""
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        super().__init__(" ".join(problems.values()))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a maker writes. ``amount`` is the text as typed."""
+
+    source: Account
+    destination: Account
+    asset: str
+    amount: str
+    reason: str
+
+
+def draft(
+    *,
+    words: Words,
+    maker: User,
+    at: datetime,
+    draft_key: UUID | None = None,
+    copied_from: Transfer | None = None,
+) -> Transfer:
+    """Save a new draft. The same ``draft_key`` by the same maker gives back the draft that it made before.
+
+    Raises access.NotAllowed for anyone but a maker, Invalid for words that make no transfer.
+    """
+    with transaction.atomic():
+        access.insist(access.why_not_draft(maker))
+        key = draft_key or uuid4()
+        with database.cursor() as cursor:  # two clicks at once: the second waits here, then finds the first's draft
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"draft:{key}"])
+        if twice := Transfer.objects.filter(draft_key=key, maker=maker).first():
+            return twice
+        amount = checked(words)
+        with database.cursor() as cursor:
+            cursor.execute("SELECT nextval('treasury_transfer_number')")
+            (number,) = cursor.fetchone()
+        transfer = Transfer(
+            reference=f"TR-{number:06d}",
+            draft_key=key,
+            maker=maker,
+            connection=words.source.connection,
+            source=words.source,
+            destination=words.destination,
+            asset=words.asset,
+            amount=amount,
+            reason=words.reason.strip(),
+            copied_from=copied_from,
+        )
+        return lifecycle.begin(transfer, by=maker, at=at, facts=told(transfer))
+
+
+def redraft(*, reference: str, words: Words, maker: User, at: datetime) -> Transfer:
+    """Change a draft's words. Raises as ``draft`` does, and access.NotNow once it has been submitted."""
+    with transaction.atomic():
+        transfer = lifecycle.locked(reference)
+        access.insist(access.why_not_edit(transfer, maker))
+        before = told(transfer)
+        transfer.amount = checked(words)
+        transfer.connection = words.source.connection
+        transfer.source, transfer.destination = words.source, words.destination
+        transfer.asset, transfer.reason = words.asset, words.reason.strip()
+        transfer.save(update_fields=["connection", "source", "destination", "asset", "amount", "reason"])
+        lifecycle.entry(
+            transfer, by=maker, at=at, action="transfer.redraft", facts={"was": before, "is": told(transfer)}
+        )
+        return transfer
+
+
+def draft_again(*, reference: str, maker: User, at: datetime) -> Transfer:
+    """Copy the words of a transfer that ended without moving into a fresh draft, which will have a fresh key."""
+    with transaction.atomic():
+        old = lifecycle.locked(reference)
+        access.insist(access.why_not_draft_again(old, maker))
+        words = Words(old.source, old.destination, old.asset, plain(old.amount), old.reason)
+        return draft(words=words, maker=maker, at=at, copied_from=old)
+
+
+def parse_amount(text: str) -> Decimal:
+    """A plain decimal as typed. Raises Invalid({"amount": …}) with the sentence that says what is wrong with it."""
+    typed = text.strip()
+    if not typed:
+        raise Invalid({"amount": "Enter an amount."})
+    if "," in typed:
+        raise Invalid({"amount": "Write the amount without commas, with a point before the decimals: 1234.5."})
+    if re.search(r"[eE]", typed):
+        raise Invalid({"amount": "Write the amount out in digits, without an exponent."})
+    if typed.startswith("-"):
+        raise Invalid({"amount": "The amount must be more than zero; choose From and To the other way round."})
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", typed):
+        raise Invalid({"amount": "Write the amount in digits, with a point before the decimals: 1234.5."})
+    whole, _, decimals = typed.partition(".")
+    if len(whole.lstrip("0")) > WHOLE_DIGITS or len(decimals.rstrip("0")) > DECIMALS:
+        raise Invalid({"amount": f"At most {WHOLE_DIGITS} digits before the point and {DECIMALS} after it."})
+    amount = Decimal(typed)
+    if amount == 0:
+        raise Invalid({"amount": "The amount must be more than zero."})
+    return amount
+
+
+def checked(words: Words) -> Decimal:
+    """The amount, when the words make a transfer that the venue has a route for. Raises Invalid."""
+    problems: dict[str, str] = {}
+    amount = Decimal(0)
+    try:
+        amount = parse_amount(words.amount)
+    except Invalid as wrong:
+        problems |= wrong.problems
+    if not words.reason.strip():
+        problems["reason"] = "Say why the money should move; the checker reads it."
+    source, destination = words.source, words.destination
+    declared = venues.declared(source.connection.venue)
+    if source == destination:
+        problems["destination"] = "From and To are the same account; choose another one."
+    elif source.connection_id != destination.connection_id:
+        problems["destination"] = "Both accounts must belong to the same connection; no venue moves money to another."
+    elif not venues.has_route(source, destination):
+        problems["destination"] = f"{declared.title} has no route from {source.title} to {destination.title}."
+    if balance_of(source, words.asset) is None:
+        problems["asset"] = f"{source} holds no asset called {words.asset}."
+    if declared.amount_decimals is not None and -_exponent(amount) > declared.amount_decimals:
+        problems["amount"] = f"{declared.title} takes at most {declared.amount_decimals} decimals."
+    if problems:
+        raise Invalid(problems)
+    return amount
+
+
+def more_than_movable(transfer: Transfer) -> str | None:
+    """A warning, not a refusal: money may arrive before it is sent, and the dispatcher checks again."""
+    held = balance_of(transfer.source, transfer.asset)
+    if transfer.state not in (State.DRAFT, State.SUBMITTED) or held is None or held.movable is None:
+        return None
+    if transfer.amount <= held.movable:
+        return None
+    return (
+        f"Only {plain(held.movable)} {transfer.asset} of {transfer.source.title} can be moved now. "
+        "It will not be sent unless more arrives."
+    )
+
+
+def told(transfer: Transfer) -> dict[str, str]:
+    """The words of a transfer, for the log."""
+    return {
+        "connection": transfer.connection.name,
+        "source": transfer.source.address,
+        "destination": transfer.destination.address,
+        "asset": transfer.asset,
+        "amount": plain(transfer.amount),
+        "reason": transfer.reason,
+    }
+
+
+def _exponent(amount: Decimal) -> int:
+    exponent = amount.normalize().as_tuple().exponent
+    assert isinstance(exponent, int), "a parsed amount is finite"
+    return exponent

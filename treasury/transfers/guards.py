@@ -1,0 +1,210 @@
+"""What stands between an approval and its dispatch: each guard a question, each answer a sentence.
+
+Asked inside the claim's transaction, with the transfer and its source account locked, of stored numbers only.
+The first that objects decides. An error in a guard is a no.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+from django.db.models import Max, Q, Sum
+
+from treasury.balances.holdings import balance_of
+from treasury.controls import stops
+from treasury.controls.roles import groups_of
+from treasury.models import IN_FLIGHT, Attempt, Balance, State, Transfer, User, Verdict
+from treasury.models.amount import plain
+from treasury.models.attempt import NOTHING_MOVED
+from treasury.transfers import instruction
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Expire:
+    """Its time is over: EXPIRED."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Not now: it stays APPROVED, held for this reason, and is asked again."""
+
+    words: str
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SendBack:
+    """What was approved no longer fits: back to SUBMITTED, in a new round, with the difference shown."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """What would be sent is not what was approved: held, the connection stopped, people called."""
+
+    words: str
+
+
+Objection = Expire | Hold | SendBack | Alarm
+
+
+def objection(transfer: Transfer, *, at: datetime) -> Objection | None:
+    """The first guard's objection to sending now, or None."""
+    for guard in GUARDS:
+        try:
+            found = guard(transfer, at)
+        except Exception:  # any error at all: what cannot be checked is not sent
+            log.exception("guard %s failed for %s", guard.__name__, transfer.reference)
+            return Hold(f"the check “{(guard.__doc__ or guard.__name__).strip()}” failed; see the service's log")
+        if found is not None:
+            return found
+    return None
+
+
+def expired(transfer: Transfer, at: datetime) -> Objection | None:
+    """Is there still time?"""
+    if transfer.expires_at is None or at >= transfer.expires_at:
+        return Expire("Nothing moved. Its time for approval and sending ran out.")
+    return None
+
+
+def same_words(transfer: Transfer, at: datetime) -> Objection | None:
+    """Is what would be sent what was approved?"""
+    text = instruction.compose(transfer)
+    approved = transfer.decisions.filter(round=transfer.round, verdict=Verdict.APPROVE)
+    digests = {transfer.digest} | {decision.digest for decision in approved}
+    texts = {transfer.instruction} | {decision.instruction for decision in approved}
+    if digests != {instruction.digest(text)} or texts != {text}:
+        return Alarm("the instruction is not the one that was approved")
+    return None
+
+
+def not_stopped(transfer: Transfer, at: datetime) -> Objection | None:
+    """Does no stop order stand?"""
+    if order := stops.standing(transfer.connection_id):
+        return Hold(f"{transfer.connection.name} is stopped since {order.since:%Y-%m-%d %H:%M} UTC: {order.reason}")
+    return None
+
+
+def quorum(transfer: Transfer, at: datetime) -> Objection | None:
+    """Are those who approved still active and in their role?"""
+    deciders = User.objects.filter(
+        decisions__transfer=transfer, decisions__round=transfer.round, decisions__verdict=Verdict.APPROVE
+    )
+    groups = {decider.pk: groups_of(decider) for decider in deciders.distinct()}
+    for demand in transfer.demands.filter(round=transfer.round):
+        counted = transfer.decisions.filter(
+            round=transfer.round, verdict=Verdict.APPROVE, counts_for__contains=[demand.group]
+        )
+        valid = sum(demand.group in groups[decision.by_id] for decision in counted)
+        if valid < demand.count:
+            return SendBack(
+                f"{demand.count} of {demand.group} must approve, and {valid} of those who did may still do so"
+            )
+    return None
+
+
+def readable(transfer: Transfer, at: datetime) -> Objection | None:
+    """Is the source's balance known, and fresh?"""
+    held = balance_of(transfer.source, transfer.asset)
+    if held is None or held.movable is None or held.total is None:
+        why = f": {held.problem}" if held and held.problem else ""
+        return Hold(f"the balance of {transfer.source.title} is not readable{why}")
+    if at - held.observed_at > settings.BALANCE_MAX_AGE:
+        return Hold(f"the balance of {transfer.source.title} is too old, from {held.observed_at:%H:%M:%S} UTC")
+    return None
+
+
+def within_limit(transfer: Transfer, at: datetime) -> Objection | None:
+    """Is the day's limit kept?"""
+    limits: dict[str, Decimal] = settings.DAILY_LIMITS
+    limit = limits.get(transfer.asset, limits.get("*"))
+    if limit is None:
+        return None
+    since = at - timedelta(hours=24)
+    # Whatever may have left within the day counts, whether it has settled or is unknown.
+    first = (
+        Attempt.objects.filter(transfer__connection=transfer.connection, transfer__asset=transfer.asset)
+        .filter(claimed_at__gt=since)
+        .exclude(outcome__in=NOTHING_MOVED)
+        .exclude(transfer=transfer)
+        .values("transfer")
+        .annotate(last=Max("claimed_at"))
+        .order_by("last")
+    )
+    sent = Transfer.objects.filter(pk__in=[row["transfer"] for row in first]).aggregate(sum=Sum("amount"))["sum"]
+    if (sent or Decimal(0)) + transfer.amount <= limit:
+        return None
+    return Hold(
+        f"with {plain(sent or Decimal(0))} {transfer.asset} sent over {transfer.connection.name} in 24 hours, it "
+        f"would pass the limit of {plain(limit)}",
+        retry_at=first[0]["last"] + timedelta(hours=24) if first else None,
+    )
+
+
+def unmoved(transfer: Transfer, at: datetime) -> Objection | None:
+    """Has nobody else moved a quiet account?"""
+    held = balance_of(transfer.source, transfer.asset)
+    if not transfer.source.quiet or transfer.seen_total is None or held is None or held.total is None:
+        return None
+    assert transfer.submitted_at is not None
+    touching = Transfer.objects.filter(Q(source=transfer.source) | Q(destination=transfer.source), asset=transfer.asset)
+    if touching.filter(state__in=IN_FLIGHT).exclude(pk=transfer.pk).exists():
+        return Hold(f"another transfer of {transfer.source.title} is on its way, so that its balance says little")
+    ours = Transfer.objects.filter(asset=transfer.asset, state=State.SETTLED, changed_at__gte=transfer.submitted_at)
+    moved = ours.aggregate(
+        came=Sum("amount", filter=Q(destination=transfer.source)), went=Sum("amount", filter=Q(source=transfer.source))
+    )
+    expected = transfer.seen_total + (moved["came"] or Decimal(0)) - (moved["went"] or Decimal(0))
+    if abs(held.total - expected) <= settings.MOVEMENT_TOLERANCE * abs(expected):
+        return None
+    return SendBack(
+        f"{transfer.source.title} was to hold {plain(expected)} {transfer.asset} and holds {plain(held.total)}; "
+        "somebody else moved it"
+    )
+
+
+def enough(transfer: Transfer, at: datetime) -> Objection | None:
+    """Is there enough, after what is on its way already?"""
+    held = balance_of(transfer.source, transfer.asset)
+    assert held is not None and held.movable is not None, "asked after readable"
+    left = held.movable - reserved(held, besides=transfer)
+    if transfer.amount <= left:
+        return None
+    return SendBack(
+        f"{plain(transfer.amount)} {transfer.asset} were approved and {plain(max(left, Decimal(0)))} of "
+        f"{transfer.source.title} can be moved"
+    )
+
+
+# The order matters: what ends or alarms before what waits, and numbers are compared only when they are known.
+GUARDS: tuple[Callable[[Transfer, datetime], Objection | None], ...] = (
+    expired,
+    same_words,
+    not_stopped,
+    quorum,
+    readable,
+    within_limit,
+    unmoved,
+    enough,
+)
+
+
+def reserved(held: Balance, *, besides: Transfer) -> Decimal:
+    """What other transfers may take out of the account that its last reading may not show yet."""
+    others = Transfer.objects.filter(source=held.account_id, asset=held.asset).exclude(pk=besides.pk)
+    on_its_way = others.filter(
+        Q(state__in=[State.DISPATCHING, State.CONFIRMING])
+        | Q(state__in=[State.DISPATCHED, State.SETTLED], changed_at__gte=held.observed_at)
+    )
+    return on_its_way.aggregate(sum=Sum("amount"))["sum"] or Decimal(0)

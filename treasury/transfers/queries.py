@@ -1,0 +1,178 @@
+"""Questions about transfers: who sees which, how one stands, what waits for whom. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.fields import CharField
+
+from treasury import venues
+from treasury.controls.roles import AUDITORS, CHECKERS, groups_of
+from treasury.models import IN_FLIGHT, Attempt, Connection, Decision, Demand, Outcome, State, Transfer, User
+from treasury.transfers.lifecycle import NoSuchTransfer
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a transfer stands, for people: finer than its state. ``key`` also names the icon and the colour."""
+
+    key: str
+    label: str
+
+
+STANDINGS: Mapping[str, Standing] = {
+    standing.key: standing
+    for standing in (
+        Standing("draft", "Draft"),
+        Standing("submitted", "Waiting for approval"),
+        Standing("approved", "Approved"),
+        Standing("held", "Held"),
+        Standing("sending", "Sending"),
+        Standing("unknown", "Outcome unknown"),
+        Standing("confirming", "Confirm at the venue"),
+        Standing("sent", "Sent"),
+        Standing("settled", "Settled"),
+        Standing("failed", "Failed"),
+        Standing("rejected", "Rejected"),
+        Standing("cancelled", "Cancelled"),
+        Standing("expired", "Expired"),
+    )
+}
+
+# Where a state alone decides. APPROVED and DISPATCHING are told apart further, below.
+_PLAIN: Mapping[State, str] = {
+    State.DRAFT: "draft",
+    State.SUBMITTED: "submitted",
+    State.APPROVED: "approved",
+    State.DISPATCHING: "sending",
+    State.CONFIRMING: "confirming",
+    State.DISPATCHED: "sent",
+    State.SETTLED: "settled",
+    State.FAILED: "failed",
+    State.REJECTED: "rejected",
+    State.CANCELLED: "cancelled",
+    State.EXPIRED: "expired",
+}
+
+
+def is_in_doubt(attempt: Attempt, at: datetime) -> bool:
+    """An attempt that ended uncertain, or that has no outcome although its call must be over."""
+    if attempt.outcome is None:
+        return attempt.call_ends_at <= at
+    return attempt.outcome == Outcome.UNCERTAIN
+
+
+def standing(transfer: Transfer, at: datetime) -> Standing:
+    """How one transfer stands. ``with_standing`` says the same of many; a test holds the two together."""
+    if transfer.state == State.APPROVED and transfer.held:
+        return STANDINGS["held"]
+    if transfer.state == State.DISPATCHING and any(is_in_doubt(one, at) for one in transfer.attempts.all()):
+        return STANDINGS["unknown"]
+    return STANDINGS[_PLAIN[State(transfer.state)]]
+
+
+def with_standing(transfers: QuerySet[Transfer], at: datetime) -> QuerySet[Transfer]:
+    """The transfers with ``standing_key``, a key of STANDINGS."""
+    doubtful = Attempt.objects.filter(transfer=OuterRef("pk")).filter(
+        Q(outcome=Outcome.UNCERTAIN) | Q(outcome=None, call_ends_at__lte=at)
+    )
+    return transfers.annotate(
+        standing_key=Case(
+            When(Q(state=State.APPROVED) & ~Q(held=""), then=Value("held")),
+            When(Q(state=State.DISPATCHING) & Q(Exists(doubtful)), then=Value("unknown")),
+            *(When(state=state, then=Value(key)) for state, key in _PLAIN.items()),
+            output_field=CharField(),
+        )
+    )
+
+
+def visible_to(user: User) -> QuerySet[Transfer]:
+    """What access.may_see allows, as one query: a draft is its maker's own, and the auditor's."""
+    groups = groups_of(user)
+    transfers = Transfer.objects.select_related("connection", "source", "destination", "maker")
+    if not groups:
+        return transfers.none()
+    if AUDITORS in groups:
+        return transfers
+    return transfers.filter(Q(submitted_at__isnull=False) | Q(maker=user))
+
+
+def found(reference: str, user: User) -> Transfer:
+    """The transfer. Raises NoSuchTransfer, in the same words, when there is none and when it is not theirs to see."""
+    transfer = visible_to(user).filter(reference=reference).first()
+    if transfer is None:
+        raise NoSuchTransfer(f"There is no transfer {reference}.")
+    return transfer
+
+
+def waiting_for(user: User, at: datetime) -> QuerySet[Transfer]:
+    """What this person may decide on now, the one that expires first on top."""
+    groups = groups_of(user)
+    if CHECKERS not in groups:
+        return Transfer.objects.none()
+    demanded = Demand.objects.filter(transfer=OuterRef("pk"), round=OuterRef("round"), group__in=groups)
+    decided = Decision.objects.filter(transfer=OuterRef("pk"), round=OuterRef("round"), by=user)
+    return (
+        visible_to(user)
+        .filter(Exists(demanded), ~Exists(decided), state=State.SUBMITTED, expires_at__gt=at)
+        .exclude(maker=user)
+        .order_by("expires_at", "id")
+    )
+
+
+def waiting_for_others(user: User, at: datetime) -> QuerySet[Transfer]:
+    """What waits for approval, but not for this person's."""
+    return (
+        visible_to(user)
+        .filter(state=State.SUBMITTED)
+        .exclude(pk__in=waiting_for(user, at).values("pk"))
+        .order_by("expires_at", "id")
+    )
+
+
+def own_drafts(user: User) -> QuerySet[Transfer]:
+    return visible_to(user).filter(maker=user, state=State.DRAFT)
+
+
+def in_flight(user: User) -> QuerySet[Transfer]:
+    """Approved and on its way: nothing more is asked of checkers, and it has not ended."""
+    return visible_to(user).filter(state__in=[State.APPROVED, *IN_FLIGHT])
+
+
+def at_risk(user: User, at: datetime) -> list[Transfer]:
+    """Money that may be gone: in doubt, or taken by the venue and not settled within the time it declares."""
+    doubtful = with_standing(in_flight(user), at)
+    return [one for one in doubtful if one.standing_key == "unknown" or is_overdue(one, at)]
+
+
+def is_overdue(transfer: Transfer, at: datetime) -> bool:
+    """Whether the venue took it longer ago than its settle limit."""
+    if transfer.state != State.DISPATCHED:
+        return False
+    return bool(at - transfer.changed_at > venues.declared(transfer.connection.venue).settle_limit)
+
+
+def matching(
+    transfers: QuerySet[Transfer],
+    *,
+    standing_key: str = "",
+    connection: Connection | None = None,
+    asset: str = "",
+    maker: User | None = None,
+    text: str = "",
+) -> QuerySet[Transfer]:
+    """Narrow a list that carries ``standing_key``; an empty filter lets everything through."""
+    if standing_key:
+        transfers = transfers.filter(standing_key=standing_key)
+    if connection:
+        transfers = transfers.filter(connection=connection)
+    if asset:
+        transfers = transfers.filter(asset__iexact=asset)
+    if maker:
+        transfers = transfers.filter(maker=maker)
+    if text:
+        transfers = transfers.filter(Q(reference__icontains=text) | Q(reason__icontains=text))
+    return transfers.order_by(F("id").desc())
