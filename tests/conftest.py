@@ -27,13 +27,22 @@ from treasury.transfers import submit as submitting
 SETUP = Machine("tests")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Practice people are made for nearly every test; a slow password hash would be most of the suite's time."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _only_loopback() -> Iterator[None]:
     """No test may reach another machine."""
     connect_to = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in (
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        ):
             raise AssertionError(f"a test tried to reach {address}")
         connect_to(self, address)
 
@@ -163,9 +172,7 @@ def drafted(maker: User, unified: Account, fund: Account) -> Callable[..., Trans
 
     def make(*, amount: str = "12.5", asset: str = "USDT", by: User = maker, **words: Any) -> Transfer:
         said = {"source": unified, "destination": fund, "reason": "Top up the funding account", **words}
-        return drafting.draft(
-            words=drafting.Words(asset=asset, amount=amount, **said), maker=by, at=timezone.now()
-        )
+        return drafting.draft(words=drafting.Words(asset=asset, amount=amount, **said), maker=by, at=timezone.now())
 
     return make
 

@@ -17,7 +17,11 @@ app.autodiscover_tasks(["treasury"])
 def every(seconds: float, task: str, queue: str) -> dict[str, object]:
     """A tick; one that waited longer than three periods is dropped, for the next one does the same work."""
     period = timedelta(seconds=seconds)
-    return {"task": f"treasury.{task}", "schedule": period, "options": {"queue": queue, "expires": seconds * 3}}
+    return {
+        "task": f"treasury.{task}",
+        "schedule": period,
+        "options": {"queue": queue, "expires": seconds * 3},
+    }
 
 
 app.conf.beat_schedule = {

@@ -49,7 +49,9 @@ def dispatch_connection(connection_id: int) -> None:
         if not mine:
             return
         seen: set[int] = set()
-        while waiting := [one for one in due(State.APPROVED) if one.connection_id == connection_id and one.pk not in seen]:
+        while waiting := [
+            one for one in due(State.APPROVED) if one.connection_id == connection_id and one.pk not in seen
+        ]:
             seen.add(waiting[0].pk)
             dispatch.dispatch(reference=waiting[0].reference, now=timezone.now)
 
@@ -75,7 +77,9 @@ def settle_connection(connection_id: int) -> None:
 
 @app.task(name="treasury.tick_expire")
 def tick_expire() -> None:
-    over = Transfer.objects.filter(state__in=[State.SUBMITTED, State.APPROVED], expires_at__lte=timezone.now())
+    over = Transfer.objects.filter(
+        state__in=[State.SUBMITTED, State.APPROVED], expires_at__lte=timezone.now()
+    )
     for transfer in over:
         try:
             cancel.expire(reference=transfer.reference, at=timezone.now())
@@ -89,7 +93,11 @@ def tick_refresh() -> None:
     old = Connection.objects.filter(
         Q(health=None) | Q(health__read_at=None) | Q(health__read_at__lte=at - settings.REFRESH_EVERY)
     ).exclude(health__limited_until__gt=at)
-    wake("refresh_connection", "reads", old.order_by(F("health__read_at").asc(nulls_first=True)).values_list("pk", flat=True))
+    wake(
+        "refresh_connection",
+        "reads",
+        old.order_by(F("health__read_at").asc(nulls_first=True)).values_list("pk", flat=True),
+    )
 
 
 @app.task(name="treasury.refresh_connection")

@@ -132,7 +132,7 @@ def fresh(since: str, upto: str) -> list[tuple[int, str]]:
             """,
             [since, upto, LIMIT],
         )
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def unlinked() -> list[tuple[int, str]]:
@@ -145,7 +145,7 @@ def unlinked() -> list[tuple[int, str]]:
             """,
             [LIMIT],
         )
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 @dataclass(frozen=True)

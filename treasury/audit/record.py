@@ -83,7 +83,9 @@ def record(
 
 def canonical(value: Mapping[str, Any]) -> str:
     """JSON with sorted keys, no spaces, UTF-8 as it is. What PostgreSQL's jsonb cannot hold is replaced."""
-    text = json.dumps(plainly(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(
+        plainly(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return text.replace("\\u0000", "\\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
@@ -103,7 +105,7 @@ def plainly(value: Any) -> Any:
 
 
 def stamp(at: datetime) -> str:
-    """"2026-11-20T09:00:00.000000Z": UTC, microseconds always written."""
+    """ "2026-11-20T09:00:00.000000Z": UTC, microseconds always written."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

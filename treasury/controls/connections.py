@@ -13,7 +13,13 @@ from treasury.models import Account, Connection, ConnectionHealth, User
 
 
 def connect(
-    *, name: str, venue: str, environment: str, credentials: Mapping[str, str], by: User | Machine, at: datetime
+    *,
+    name: str,
+    venue: str,
+    environment: str,
+    credentials: Mapping[str, str],
+    by: User | Machine,
+    at: datetime,
 ) -> Connection:
     """Ask the venue who the login is and which accounts it has, then store them; credentials encrypted.
 

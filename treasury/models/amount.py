@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
+if TYPE_CHECKING:  # generic for the type checker alone
+    DecimalField = models.DecimalField[Any, Any]
+else:
+    DecimalField = models.DecimalField
 
-class AmountField(models.DecimalField):
+
+class AmountField(DecimalField):
     """numeric(48,18)."""
 
     def __init__(self, **options: Any) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast
 
+if TYPE_CHECKING:  # generic for the type checker alone
+    Field = models.Field[Any, Any]
+else:
+    Field = models.Field
 
-class Xid8Field(models.Field):
+
+class Xid8Field(Field):
     """A transaction id that never wraps (PostgreSQL's xid8), handled as text."""
 
     def db_type(self, connection: Any) -> str:
@@ -87,7 +92,9 @@ class AuditBatch(models.Model):
     root = models.BinaryField()
     hash = models.BinaryField()
     upto = Xid8Field(help_text="Every transaction below this one had ended, and its entries are sealed.")
-    cluster = models.TextField(help_text="The database cluster's own identifier; another one means a restore.")
+    cluster = models.TextField(
+        help_text="The database cluster's own identifier; another one means a restore."
+    )
 
     class Meta:
         verbose_name_plural = "audit batches"

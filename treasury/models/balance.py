@@ -16,14 +16,17 @@ class Balance(models.Model):
     total = AmountField(null=True)
     movable = AmountField(null=True)
     observed_at = models.DateTimeField()
-    problem = models.TextField(default="", blank=True, help_text="Why it could not be read; empty when it could.")
+    problem = models.TextField(
+        default="", blank=True, help_text="Why it could not be read; empty when it could."
+    )
 
     class Meta:
         ordering = ["account", "asset"]
         constraints = [
             models.UniqueConstraint(fields=["account", "asset"], name="balance_once_per_asset"),
             models.CheckConstraint(
-                condition=models.Q(total__isnull=False) | ~models.Q(problem=""), name="balance_unknown_has_a_problem"
+                condition=models.Q(total__isnull=False) | ~models.Q(problem=""),
+                name="balance_unknown_has_a_problem",
             ),
         ]
 

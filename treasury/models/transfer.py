@@ -69,16 +69,24 @@ class Transfer(models.Model):
     copied_from = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="copies")
 
     # What is approved and sent: minted at submit, never changed after.
-    key = models.UUIDField(null=True, unique=True, help_text="The idempotency key at the venue; one per instruction.")
-    instruction = models.TextField(null=True, help_text="Canonical JSON: the very words that are approved and sent.")
-    digest = models.CharField(null=True, max_length=64, help_text="SHA-256 of the instruction, lower-case hex.")
+    key = models.UUIDField(
+        null=True, unique=True, help_text="The idempotency key at the venue; one per instruction."
+    )
+    instruction = models.TextField(
+        null=True, help_text="Canonical JSON: the very words that are approved and sent."
+    )
+    digest = models.CharField(
+        null=True, max_length=64, help_text="SHA-256 of the instruction, lower-case hex."
+    )
     round = models.PositiveSmallIntegerField(default=0, help_text="Decisions count in their own round only.")
     seen_total = AmountField(null=True, help_text="The source's total that the maker submitted against.")
     submitted_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True, help_text="Covers deciding, sending and re-sending.")
 
     held = models.TextField(default="", blank=True, help_text="Why an approved transfer is not being sent.")
-    due_at = models.DateTimeField(null=True, help_text="When the dispatcher or settle acts next; null: nothing to do.")
+    due_at = models.DateTimeField(
+        null=True, help_text="When the dispatcher or settle acts next; null: nothing to do."
+    )
     outcome = models.TextField(default="", blank=True, help_text="What happened to the money, then why.")
     created_at = models.DateTimeField()
     changed_at = models.DateTimeField(help_text="When it reached its state.")
@@ -108,7 +116,8 @@ class Transfer(models.Model):
                 name="transfer_submitted_has_instruction",
             ),
             models.CheckConstraint(
-                condition=models.Q(state="APPROVED") | models.Q(held=""), name="transfer_held_only_when_approved"
+                condition=models.Q(state="APPROVED") | models.Q(held=""),
+                name="transfer_held_only_when_approved",
             ),
         ]
 

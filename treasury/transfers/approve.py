@@ -31,9 +31,7 @@ def approve(*, reference: str, checker: User, digest: str, factor: str, at: date
         if missing:
             lifecycle.entry(transfer, by=checker, at=at, action="transfer.approve", facts={**told, "missing": missing})
             return transfer
-        lifecycle.advance(
-            transfer, State.APPROVED, by=checker, at=at, action="transfer.approve", facts=told, due_at=at
-        )
+        lifecycle.advance(transfer, State.APPROVED, by=checker, at=at, action="transfer.approve", facts=told, due_at=at)
         bell.ring_on_commit(transfer)
         return transfer
 

@@ -27,7 +27,7 @@ def confirm(*, reference: str, now: Callable[[], datetime]) -> None:
     transfer = Transfer.objects.select_related("connection").get(reference=reference)
     at = now()
     if transfer.state != State.CONFIRMING or (transfer.due_at is not None and transfer.due_at > at):
-        return
+        return None
     challenge = challenge_of(transfer)
     if at >= challenge.deadline:
         return end(reference, State.EXPIRED, "transfer.expire", "Nothing moved. Nobody confirmed it in time.", at)
@@ -50,9 +50,7 @@ def challenge_of(transfer: Transfer) -> Challenge:
     """The challenge that the transfer waits for, as the venue gave it."""
     attempt = transfer.attempts.filter(outcome=Outcome.CHALLENGE).order_by("number").last()
     assert attempt is not None and attempt.challenge is not None, "CONFIRMING follows a challenge"
-    return Challenge(
-        token=attempt.challenge["token"], deadline=datetime.fromisoformat(attempt.challenge["deadline"])
-    )
+    return Challenge(token=attempt.challenge["token"], deadline=datetime.fromisoformat(attempt.challenge["deadline"]))
 
 
 def claim_repeat(*, reference: str, at: datetime) -> Attempt | None:

@@ -59,7 +59,10 @@ def read_source_if_old(*, reference: str, now: Callable[[], datetime]) -> None:
     young = settings.BALANCE_MAX_AGE - SEND_WITHIN
     if held is not None and held.movable is not None and at - held.observed_at < young:
         ended_since = Transfer.objects.filter(
-            source=transfer.source, asset=transfer.asset, state=State.SETTLED, changed_at__gte=held.observed_at
+            source=transfer.source,
+            asset=transfer.asset,
+            state=State.SETTLED,
+            changed_at__gte=held.observed_at,
         )
         if not ended_since.exists():
             return
@@ -83,7 +86,10 @@ def claim(*, reference: str, at: datetime) -> Attempt | None:
         _object(transfer, found, at)
     if isinstance(found, guards.Alarm):  # a claim cannot stop: it holds the claims' side of that lock
         stops.trip(
-            connection=transfer.connection, reason=f"{transfer.reference}: {found.words}", by=DISPATCHER, at=at
+            connection=transfer.connection,
+            reason=f"{transfer.reference}: {found.words}",
+            by=DISPATCHER,
+            at=at,
         )
     return None
 
@@ -98,9 +104,7 @@ def enter(transfer: Transfer, *, kind: str, at: datetime, action: str) -> Attemp
         Transfer.objects.filter(pk=transfer.pk).update(due_at=due_at)
         lifecycle.entry(transfer, by=DISPATCHER, at=at, action=action, facts=facts)
     else:
-        lifecycle.advance(
-            transfer, State.DISPATCHING, by=DISPATCHER, at=at, action=action, facts=facts, due_at=due_at
-        )
+        lifecycle.advance(transfer, State.DISPATCHING, by=DISPATCHER, at=at, action=action, facts=facts, due_at=due_at)
     return Attempt.objects.create(
         transfer=transfer,
         number=number,
@@ -180,7 +184,11 @@ def _conclude(attempt_id: int, answer: Answer, at: datetime) -> None:
             outcome == Outcome.ACCEPTED and transfer.state not in (State.SETTLED, State.DISPATCHED)
         )
         if contradicts:
-            alarm(transfer, f"attempt {attempt.number} ended “{outcome.label}” after it was {transfer.state}", at)
+            alarm(
+                transfer,
+                f"attempt {attempt.number} ended “{outcome.label}” after it was {transfer.state}",
+                at,
+            )
 
 
 def _step(transfer: Transfer, attempt: Attempt, answer: Answer, at: datetime, facts: dict[str, object]) -> None:
@@ -189,22 +197,24 @@ def _step(transfer: Transfer, attempt: Attempt, answer: Answer, at: datetime, fa
     title = venues.declared(transfer.connection.venue).title
 
     def advance(to: State, **columns: object) -> None:
-        lifecycle.advance(
-            transfer, to, by=DISPATCHER, at=at, action="attempt.conclude", facts=facts, **columns
-        )
+        lifecycle.advance(transfer, to, by=DISPATCHER, at=at, action="attempt.conclude", facts=facts, **columns)
 
     if isinstance(answer, Receipt):
         if answer.settled:
             return advance(State.SETTLED, outcome=f"It moved. {title} confirmed it at once.")
         return advance(
-            State.DISPATCHED, due_at=at + LOOK_UP_AFTER, outcome=f"On its way. {title} took it and works on it."
+            State.DISPATCHED,
+            due_at=at + LOOK_UP_AFTER,
+            outcome=f"On its way. {title} took it and works on it.",
         )
-    if isinstance(answer, Uncertain) or doubt_before:
+    if attempt.outcome == Outcome.UNCERTAIN or doubt_before:
         Transfer.objects.filter(pk=transfer.pk).update(due_at=at + LOOK_UP_AFTER)
         lifecycle.entry(transfer, by=DISPATCHER, at=at, action="attempt.conclude", facts=facts)
         return None
     if isinstance(answer, Challenge):
-        return advance(State.CONFIRMING, due_at=at + LOOK_UP_AFTER, outcome=f"Nothing moved yet. {title} asks a person.")
+        return advance(
+            State.CONFIRMING, due_at=at + LOOK_UP_AFTER, outcome=f"Nothing moved yet. {title} asks a person."
+        )
     if isinstance(answer, Refused):
         return advance(State.FAILED, outcome=f"Nothing moved. {title} refused it. {attempt.words}")
     if isinstance(answer, Barred):
@@ -216,7 +226,7 @@ def _step(transfer: Transfer, attempt: Attempt, answer: Answer, at: datetime, fa
 def _later(transfer: Transfer) -> timedelta:
     """2 s doubling to 5 min with each attempt in a row that the venue put off."""
     tries = transfer.attempts.filter(outcome=Outcome.TRY_LATER).count()
-    return min(LATER_FIRST * 2 ** max(0, min(tries - 1, 20)), LATER_MOST)
+    return min(LATER_FIRST * (1 << max(0, min(tries - 1, 20))), LATER_MOST)
 
 
 def outcome_of(answer: Answer) -> Outcome:

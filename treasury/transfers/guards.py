@@ -163,7 +163,8 @@ def unmoved(transfer: Transfer, at: datetime) -> Objection | None:
         return Hold(f"another transfer of {transfer.source.title} is on its way, so that its balance says little")
     ours = Transfer.objects.filter(asset=transfer.asset, state=State.SETTLED, changed_at__gte=transfer.submitted_at)
     moved = ours.aggregate(
-        came=Sum("amount", filter=Q(destination=transfer.source)), went=Sum("amount", filter=Q(source=transfer.source))
+        came=Sum("amount", filter=Q(destination=transfer.source)),
+        went=Sum("amount", filter=Q(source=transfer.source)),
     )
     expected = transfer.seen_total + (moved["came"] or Decimal(0)) - (moved["went"] or Decimal(0))
     if abs(held.total - expected) <= settings.MOVEMENT_TOLERANCE * abs(expected):

@@ -37,7 +37,13 @@ def begin(transfer: Transfer, *, by: Actor, at: datetime, facts: Mapping[str, An
     transfer.created_at = transfer.changed_at = at
     transfer.state = State.DRAFT
     transfer.save(force_insert=True)
-    entry(transfer, by=by, at=at, action="transfer.draft", facts={"from": None, "to": State.DRAFT.value, **facts})
+    entry(
+        transfer,
+        by=by,
+        at=at,
+        action="transfer.draft",
+        facts={"from": None, "to": State.DRAFT.value, **facts},
+    )
     return transfer
 
 
@@ -71,7 +77,13 @@ def advance(
 
 
 def entry(
-    transfer: Transfer, *, by: Actor, at: datetime, action: str, facts: Mapping[str, Any], result: str = "done"
+    transfer: Transfer,
+    *,
+    by: Actor,
+    at: datetime,
+    action: str,
+    facts: Mapping[str, Any],
+    result: str = "done",
 ) -> AuditEntry:
     """An entry about a transfer."""
     return record(at=at, by=by, action=action, subject=transfer.subject, facts=facts, result=result)

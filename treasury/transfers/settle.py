@@ -147,7 +147,7 @@ def pause(transfer: Transfer) -> timedelta:
     last = transfer.attempts.order_by("number").last()
     assert last is not None
     asked = transfer.look_ups.filter(at__gte=last.claimed_at).count()
-    return min(FIRST * 2 ** min(asked, 20), MOST)
+    return min(FIRST * (1 << min(asked, 20)), MOST)
 
 
 def why_not_resend(transfer: Transfer, at: datetime) -> str | None:

@@ -17,7 +17,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         chain.seal(at=timezone.now())
         verified = chain.verify()
-        self.stdout.write(f"{verified.entries} entries in {verified.batches} batches, {verified.unsealed} not sealed yet")
+        self.stdout.write(
+            f"{verified.entries} entries in {verified.batches} batches, {verified.unsealed} not sealed yet"
+        )
         self.stdout.write(f"head {verified.head}")
         if verified.first_break is None:
             self.stdout.write("The chain is whole.")

@@ -1,0 +1,86 @@
+"""Time made short, and processes that really die."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection as database
+from django.utils import timezone
+
+from treasury import venues
+from treasury.models import Transfer
+from treasury.transfers import settle
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What a separate process runs before its lines: the product's own start-up, nothing else.
+PRELUDE = """
+import os, signal, sys
+import django
+django.setup()
+from django.utils import timezone
+from treasury.transfers import dispatch, settle
+reference = sys.argv[1]
+"""
+
+
+@pytest.fixture
+def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call may last half a second, a signed request is refused after one, searches are not put off for long."""
+    declared = venues.declared
+
+    def short(venue: str) -> object:
+        return dataclasses.replace(
+            declared(venue), call_limit=timedelta(seconds=0.5), signed_window=timedelta(seconds=1)
+        )
+
+    monkeypatch.setattr(venues, "declared", short)
+    monkeypatch.setattr("treasury.transfers.dispatch.SEND_WITHIN", timedelta(seconds=1))
+    monkeypatch.setattr("treasury.transfers.dispatch.LOOK_UP_AFTER", timedelta(0))
+    monkeypatch.setattr(settle, "FIRST", timedelta(milliseconds=20))
+    monkeypatch.setattr(settle, "MOST", timedelta(milliseconds=50))
+
+
+def process(lines: str, transfer: Transfer) -> subprocess.Popen[str]:
+    """Another process of the product, on this test's database and simulator, that runs these lines."""
+    env = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "treasury.settings",
+        "DATABASE_URL": _url(),
+        "TREASURY_SIMULATORS": json.dumps(settings.SIMULATORS),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", PRELUDE + lines, transfer.reference],
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _url() -> str:
+    given = database.settings_dict
+    return (
+        f"postgresql://{given['USER']}:{given['PASSWORD']}@/{given['NAME']}?host={given['HOST']}&port={given['PORT']}"
+    )
+
+
+def pursue(transfer: Transfer, *, until: Callable[[], bool], seconds: float = 20) -> None:
+    """Settle again and again, as the clock's ticks would, until it is so."""
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, f"{transfer.reference} never got there: {transfer.state}"
+        settle.settle(reference=transfer.reference, now=timezone.now)
+        time.sleep(0.03)
+        transfer.refresh_from_db()

@@ -1,0 +1,267 @@
+"""Between approval and dispatch: each guard stops what it must, with its own outcome and sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection as database
+from django.utils import timezone
+
+from connectors.simulators.core import Simulator
+from treasury import venues
+from treasury.audit.record import Machine
+from treasury.controls import stops
+from treasury.controls.roles import CHECKERS
+from treasury.models import (
+    Account,
+    Attempt,
+    AuditEntry,
+    Balance,
+    Connection,
+    Decision,
+    State,
+    StopOrder,
+    Transfer,
+    User,
+)
+from treasury.transfers import approve, dispatch, guards
+
+pytestmark = pytest.mark.django_db
+
+
+def claim(transfer: Transfer, at: datetime | None = None) -> Transfer:
+    assert dispatch.claim(reference=transfer.reference, at=at or timezone.now()) is None
+    transfer.refresh_from_db()
+    assert not Attempt.objects.filter(transfer=transfer).exists()
+    return transfer
+
+
+def test_what_nothing_objects_to_is_claimed_once(approved: Callable[..., Transfer]) -> None:
+    transfer = approved()
+    attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
+    assert attempt is not None
+    assert attempt.send_before == attempt.claimed_at + timedelta(seconds=5)
+    assert dispatch.claim(reference=transfer.reference, at=timezone.now()) is None
+
+
+def test_an_expired_approval_expires(approved: Callable[..., Transfer]) -> None:
+    transfer = approved()
+    assert claim(transfer, at=transfer.expires_at).state == State.EXPIRED
+    assert transfer.outcome.startswith("Nothing moved.")
+
+
+def test_a_stop_order_holds_it_and_its_release_by_two_lets_it_go(
+    approved: Callable[..., Transfer], connection: Connection, operator: User, operator2: User, at: datetime
+) -> None:
+    order = stops.stop(connection=connection, reason="Key rotation", by=operator, at=at)
+    transfer = claim(approved())
+    assert transfer.state == State.APPROVED
+    assert "stopped since" in transfer.held
+    assert "Key rotation" in transfer.held
+    for person in (operator, operator2):
+        stops.release(stop_order_id=order.pk, by=person, reason="Done", at=at)
+    later = timezone.now() + timedelta(seconds=16)
+    assert dispatch.claim(reference=transfer.reference, at=later) is not None
+
+
+def test_an_unreadable_balance_holds_it(approved: Callable[..., Transfer], unified: Account) -> None:
+    transfer = approved()
+    Balance.objects.filter(account=unified).update(total=None, movable=None, problem="the venue said nothing")
+    assert "not readable: the venue said nothing" in claim(transfer).held
+    assert transfer.state == State.APPROVED
+
+
+def test_an_old_balance_holds_it(approved: Callable[..., Transfer], unified: Account) -> None:
+    transfer = approved()
+    Balance.objects.filter(account=unified).update(observed_at=timezone.now() - timedelta(seconds=61))
+    assert "too old" in claim(transfer).held
+
+
+def test_the_source_is_read_again_before_the_claim_when_it_is_old(
+    approved: Callable[..., Transfer], unified: Account, venue: Simulator
+) -> None:
+    transfer = approved()
+    Balance.objects.filter(account=unified).update(observed_at=timezone.now() - timedelta(seconds=61))
+    venue.set_balance("UNIFIED", "USDT", "7")
+    dispatch.dispatch(reference=transfer.reference, now=timezone.now)
+    transfer.refresh_from_db()
+    assert transfer.state == State.SUBMITTED
+    assert "7 of" in transfer.outcome
+
+
+def test_too_little_money_sends_it_back_for_a_new_round(
+    approved: Callable[..., Transfer], unified: Account, checker: User
+) -> None:
+    transfer = approved(amount="900")
+    Balance.objects.filter(account=unified, asset="USDT").update(movable="899.99")
+    claim(transfer)
+    assert (transfer.state, transfer.round) == (State.SUBMITTED, 2)
+    assert "900 USDT were approved and 899.99" in transfer.outcome
+    again = approve.approve(  # the same checker's word of the first round counts no longer, and may be given anew
+        reference=transfer.reference,
+        checker=checker,
+        digest=transfer.digest or "",
+        factor="password",
+        at=timezone.now(),
+    )
+    assert again.state == State.APPROVED
+    assert Decision.objects.count() == 2
+
+
+def test_what_is_on_its_way_lowers_what_may_be_sent(approved: Callable[..., Transfer]) -> None:
+    first, second = approved(amount="600"), approved(amount="600")
+    assert dispatch.claim(reference=first.reference, at=timezone.now()) is not None
+    claim(second)
+    assert second.state == State.SUBMITTED
+    assert "400 of" in second.outcome
+
+
+def test_a_transfer_that_settled_after_the_reading_lowers_it_too(
+    approved: Callable[..., Transfer], venue: Simulator
+) -> None:
+    first, second = approved(amount="600"), approved(amount="600")
+    dispatch.dispatch(reference=first.reference, now=timezone.now)
+    claim(second)
+    assert second.state == State.SUBMITTED
+
+
+def test_an_approver_who_lost_the_role_does_not_count(approved: Callable[..., Transfer], checker: User) -> None:
+    transfer = approved()
+    checker.groups.clear()
+    assert claim(transfer).state == State.SUBMITTED
+    assert "1 of checkers must approve, and 0 of those who did may still do so" in transfer.outcome
+
+
+def test_a_deactivated_approver_does_not_count(approved: Callable[..., Transfer], checker: User) -> None:
+    transfer = approved()
+    User.objects.filter(pk=checker.pk).update(is_active=False)
+    assert claim(transfer).state == State.SUBMITTED
+
+
+def test_another_login_behind_the_connection_raises_the_alarm_and_stops_it(
+    approved: Callable[..., Transfer], connection: Connection
+) -> None:
+    transfer = approved()
+    Connection.objects.filter(pk=connection.pk).update(login="someone-else")
+    claim(transfer)
+    assert transfer.state == State.APPROVED
+    assert "not the one that was approved" in transfer.held
+    assert StopOrder.objects.get().reason == f"{transfer.reference}: the instruction is not the one that was approved"
+    assert AuditEntry.objects.filter(action="alarm.raise", subject=transfer.subject).exists()
+
+
+@pytest.mark.parametrize("column", ["amount", "asset", "source", "destination"])
+def test_words_changed_past_the_database_guard_are_not_sent(
+    approved: Callable[..., Transfer], fund: Account, unified: Account, column: str
+) -> None:
+    """Somebody with the database's own rights changed a frozen word: the digest tells."""
+    transfer = approved()
+    changed: dict[str, Any] = {
+        "amount": {"amount": Decimal("12.51")},
+        "asset": {"asset": "USDC"},
+        "source": {"source": fund, "destination": unified},
+        "destination": {"source": fund, "destination": unified},
+    }[column]
+    with database.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET LOCAL session_replication_role = replica")
+    Transfer.objects.filter(pk=transfer.pk).update(**changed)
+    with database.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    claim(transfer)
+    assert transfer.state == State.APPROVED
+    assert "not the one that was approved" in transfer.held
+
+
+def test_the_days_limit_holds_it(approved: Callable[..., Transfer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "DAILY_LIMITS", {"USDT": Decimal(100)})
+    first, second = approved(amount="60"), approved(amount="60")
+    assert dispatch.claim(reference=first.reference, at=timezone.now()) is not None
+    claim(second)
+    assert second.state == State.APPROVED
+    assert "pass the limit of 100" in second.held
+    third = approved(amount="40")
+    assert dispatch.claim(reference=third.reference, at=timezone.now()) is not None
+
+
+def test_a_quiet_account_that_somebody_else_moved_sends_it_back(
+    approved: Callable[..., Transfer], unified: Account
+) -> None:
+    Account.objects.filter(pk=unified.pk).update(quiet=True)
+    transfer = approved()
+    Balance.objects.filter(account=unified, asset="USDT").update(total="990", movable="990")
+    claim(transfer)
+    assert transfer.state == State.SUBMITTED
+    assert "to hold 1000 USDT and holds 990" in transfer.outcome
+
+
+def test_our_own_movement_of_a_quiet_account_is_no_surprise(
+    approved: Callable[..., Transfer], unified: Account, venue: Simulator
+) -> None:
+    Account.objects.filter(pk=unified.pk).update(quiet=True)
+    first, second = approved(amount="100"), approved(amount="50")
+    dispatch.dispatch(reference=first.reference, now=timezone.now)
+    dispatch.dispatch(reference=second.reference, now=timezone.now)
+    second.refresh_from_db()
+    assert second.state == State.SETTLED, second.held or second.outcome
+
+
+def test_an_active_account_may_move_by_others(approved: Callable[..., Transfer], unified: Account) -> None:
+    transfer = approved()
+    Balance.objects.filter(account=unified, asset="USDT").update(total="990", movable="990")
+    assert dispatch.claim(reference=transfer.reference, at=timezone.now()) is not None
+
+
+@pytest.mark.parametrize("guard", [guard.__name__ for guard in guards.GUARDS])
+def test_an_error_in_any_guard_is_a_no(
+    approved: Callable[..., Transfer], monkeypatch: pytest.MonkeyPatch, guard: str
+) -> None:
+    transfer = approved()
+
+    def broken(transfer: Transfer, at: datetime) -> None:
+        raise ZeroDivisionError
+
+    broken.__name__ = guard
+    monkeypatch.setattr(guards, "GUARDS", tuple(broken if one.__name__ == guard else one for one in guards.GUARDS))
+    assert "failed" in claim(transfer).held
+    assert transfer.state == State.APPROVED
+
+
+def test_a_hold_is_said_once_in_the_log(
+    approved: Callable[..., Transfer], connection: Connection, at: datetime
+) -> None:
+    stops.stop(connection=connection, reason="Drill", by=Machine("tests"), at=at)
+    transfer = approved()
+    for later in (0, 20, 40):
+        claim(transfer, at=timezone.now() + timedelta(seconds=later))
+    assert AuditEntry.objects.filter(action="transfer.hold", subject=transfer.subject).count() == 1
+
+
+def test_credentials_that_cannot_be_read_leave_it_unsent(
+    approved: Callable[..., Transfer], connection: Connection
+) -> None:
+    transfer = approved()
+    Connection.objects.filter(pk=connection.pk).update(credentials="not a token")
+    attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
+    assert attempt is not None
+    dispatch.conclude(attempt_id=attempt.pk, answer=dispatch.call(attempt), now=timezone.now)
+    transfer.refresh_from_db()
+    assert transfer.state == State.APPROVED
+    assert transfer.held.startswith("Not sent. Nothing moved.")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_venue_is_never_called_inside_a_transaction(connection: Connection) -> None:
+    from django.db import transaction
+
+    with transaction.atomic(), pytest.raises(venues.InsideTransaction):
+        venues.open_connection(connection)
+
+
+def test_the_role_that_must_decide_is_checkers(approved: Callable[..., Transfer]) -> None:
+    assert [demand.group for demand in approved().demands.all()] == [CHECKERS]
