@@ -53,19 +53,26 @@ def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def process(lines: str, transfer: Transfer) -> subprocess.Popen[str]:
     """Another process of the product, on this test's database and simulator, that runs these lines."""
+    return start("-c", PRELUDE + lines, transfer.reference)
+
+
+def start(*arguments: str, **more: str) -> subprocess.Popen[str]:
+    """Python with these arguments, in a session of its own, on this test's database and simulator."""
     env = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "treasury.settings",
         "DATABASE_URL": _url(),
         "TREASURY_SIMULATORS": json.dumps(settings.SIMULATORS),
+        **more,
     }
     return subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + lines, transfer.reference],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
 
 

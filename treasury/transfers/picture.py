@@ -18,9 +18,10 @@ def draw() -> str:
     lines = ["    [*] --> DRAFT"]
     lines += [f"    {state.value} --> {after.value}" for state in State for after in State if after in NEXT[state]]
     lines += [f"    {state.value} --> [*]" for state in State if state in ENDED]
-    rows = [
-        f"| {state.value} | {state.label} | {', '.join(after.value for after in State if after in NEXT[state]) or 'none'} |"
-        for state in State
-    ]
+    rows = [f"| {state.value} | {state.label} | {following(state)} |" for state in State]
     table = "\n".join(["| state | on the page | may become |", "|---|---|---|", *rows])
     return HEAD + "\n".join(lines) + "\n```\n\n" + table + "\n"
+
+
+def following(state: State) -> str:
+    return ", ".join(after.value for after in State if after in NEXT[state]) or "none"

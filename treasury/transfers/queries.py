@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict
 
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.fields import CharField
@@ -13,6 +14,14 @@ from treasury import venues
 from treasury.controls.roles import AUDITORS, CHECKERS, groups_of
 from treasury.models import IN_FLIGHT, Attempt, Connection, Decision, Demand, Outcome, State, Transfer, User
 from treasury.transfers.lifecycle import NoSuchTransfer
+
+if TYPE_CHECKING:  # the stubs are not there when the product runs
+    from django_stubs_ext import WithAnnotations
+
+    class Key(TypedDict):
+        standing_key: str
+
+    Stood = WithAnnotations[Transfer, Key]
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ def standing(transfer: Transfer, at: datetime) -> Standing:
     return STANDINGS[_PLAIN[State(transfer.state)]]
 
 
-def with_standing(transfers: QuerySet[Transfer], at: datetime) -> QuerySet[Transfer]:
+def with_standing(transfers: QuerySet[Transfer], at: datetime) -> QuerySet[Stood]:
     """The transfers with ``standing_key``, a key of STANDINGS."""
     doubtful = Attempt.objects.filter(transfer=OuterRef("pk")).filter(
         Q(outcome=Outcome.UNCERTAIN) | Q(outcome=None, call_ends_at__lte=at)
@@ -142,7 +151,7 @@ def in_flight(user: User) -> QuerySet[Transfer]:
     return visible_to(user).filter(state__in=[State.APPROVED, *IN_FLIGHT])
 
 
-def at_risk(user: User, at: datetime) -> list[Transfer]:
+def at_risk(user: User, at: datetime) -> list[Stood]:
     """Money that may be gone: in doubt, or taken by the venue and not settled within the time it declares."""
     doubtful = with_standing(in_flight(user), at)
     return [one for one in doubtful if one.standing_key == "unknown" or is_overdue(one, at)]
@@ -156,14 +165,14 @@ def is_overdue(transfer: Transfer, at: datetime) -> bool:
 
 
 def matching(
-    transfers: QuerySet[Transfer],
+    transfers: QuerySet[Stood],
     *,
     standing_key: str = "",
     connection: Connection | None = None,
     asset: str = "",
     maker: User | None = None,
     text: str = "",
-) -> QuerySet[Transfer]:
+) -> QuerySet[Stood]:
     """Narrow a list that carries ``standing_key``; an empty filter lets everything through."""
     if standing_key:
         transfers = transfers.filter(standing_key=standing_key)
