@@ -1,0 +1,65 @@
+"""Money venues behind one face: what is where, move it, and find out what became of it.
+
+    import connectors
+    venue = connectors.open("bybit", credentials={"api_key": "…", "api_secret": "…"})
+
+Plain Python and httpx. What a connector offers is `connectors.core.protocol.Connector`; how it fails is
+`connectors.core.errors`; what a venue declares about itself is `connectors.core.protocol.Venue`.
+"""
+
+from collections.abc import Mapping
+
+import httpx
+
+from connectors.core import discovery
+from connectors.core.http import Wire
+from connectors.core.protocol import Connector, Venue
+from connectors.core.redact import Redactor
+
+__all__ = ["open", "venues"]
+
+
+def open(  # noqa: A001
+    venue: str,
+    *,
+    credentials: Mapping[str, str],
+    base_url: str | None = None,
+    transport: httpx.BaseTransport | None = None,
+    environment: str | None = None,
+    loopback_only: bool = False,
+) -> Connector:
+    """Return the connector of one login at one venue. Nothing is sent yet.
+
+    `credentials` holds exactly the fields of the venue's `credentials` dataclass. `environment` is one of the
+    venue's `hosts` (None: the first, its production). `base_url` (scheme, host and port only) takes the place
+    of every host of the venue, while requests keep the venue's own Host header. `transport` takes the place
+    of the network. `loopback_only` refuses every host outside this computer, before a byte is written.
+
+    Raises `discovery.UnknownVenue`, and ValueError for credentials, an environment or a URL that cannot be
+    used; the message never contains a credential.
+    """
+    declared = discovery.venue(venue)
+    wanted, given = set(declared.credential_names()), set(credentials)
+    if wanted != given:
+        raise ValueError(
+            f"Credentials for {venue} are {sorted(wanted)}; missing {sorted(wanted - given)}, "
+            f"not understood: {len(given - wanted)}."
+        )
+    if environment is None:
+        environment = next(iter(declared.hosts))
+    if environment not in declared.hosts:
+        raise ValueError(f"{declared.title} has no environment {environment!r}, only {sorted(declared.hosts)}.")
+    wire = Wire(
+        declared.hosts[environment],
+        redact=Redactor(credentials.values()),
+        base_url=base_url,
+        transport=transport,
+        loopback_only=loopback_only,
+        limit=declared.call_limit,
+    )
+    return declared.build(declared.credentials(**credentials), wire)
+
+
+def venues() -> dict[str, Venue]:
+    """Every venue found, by its name: the module's name, which is also what `open` takes."""
+    return {name: discovery.venue(name) for name in discovery.names()}
