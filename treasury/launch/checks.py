@@ -1,0 +1,50 @@
+"""All checks that need no test run, each reported, none hiding the next."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+from treasury.launch import places
+from treasury.launch.processes import say
+
+CHECKS: dict[str, tuple[str, ...]] = {
+    "ruff check": ("-m", "ruff", "check", "."),
+    "ruff format": ("-m", "ruff", "format", "--check", "."),
+    "mypy": ("-m", "mypy"),
+    "lint-imports": (
+        "-c",
+        "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c())",
+    ),
+    "djlint --check": ("-m", "djlint", "templates", "--check", "--quiet"),
+    "djlint --lint": ("-m", "djlint", "templates", "--lint", "--quiet"),
+    "migrations": ("manage.py", "makemigrations", "--check", "--dry-run"),
+    "django": ("manage.py", "check", "--fail-level", "WARNING"),
+}
+
+
+def lint(env: Mapping[str, str]) -> int:
+    """Run every check, print the output of those that fail and a list of all; 1 when any failed."""
+    failed = []
+    for name, arguments in CHECKS.items():
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            check=False,
+            cwd=places.PROJECT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        say(f"{'ok' if not done.returncode else 'FAILED':<6} {name} ({time.monotonic() - began:.1f} s)")
+        if done.returncode:
+            failed.append(name)
+            say(done.stdout.rstrip())
+    if failed:
+        say(f"Failed: {', '.join(failed)}.")
+    return 1 if failed else 0
