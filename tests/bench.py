@@ -33,6 +33,7 @@ COMMITS = 2  # of one dispatch: claim and conclude
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "treasury.settings")
     os.environ["TREASURY_DAILY_LIMITS"] = ""
+    os.environ["LOG_LEVEL"] = "ERROR"
     from connectors.simulators.core import serve
 
     with serve("bybit") as venue:
@@ -41,7 +42,9 @@ def main() -> None:
         from tests import bench_people
 
         bench_people.prepare(venue)
-        print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}")
+        print(
+            f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
+        )
         with product() as address:
             clicks(venue, address, bench_people)
             throughput(venue, bench_people)
@@ -53,10 +56,34 @@ def product() -> Iterator[str]:
     port = free_port()
     worker = ("-m", "celery", "--quiet", "-A", "treasury", "worker", "-l", "ERROR", "-c", "2")
     programs = [
-        ("-m", "gunicorn", "treasury.wsgi", "-k", "gthread", "-b", f"127.0.0.1:{port}", "--workers", "2", "--threads", "4"),
+        (
+            "-m",
+            "gunicorn",
+            "treasury.wsgi",
+            "-k",
+            "gthread",
+            "-b",
+            f"127.0.0.1:{port}",
+            "--workers",
+            "2",
+            "--threads",
+            "4",
+        ),
         (*worker, "-n", "sends@bench", "-Q", "sends"),
         (*worker, "-n", "reads@bench", "-Q", "reads,chores"),
-        ("-m", "celery", "--quiet", "-A", "treasury", "beat", "-l", "ERROR", "-s", f"/tmp/beat-{os.getpid()}", "--pidfile="),
+        (
+            "-m",
+            "celery",
+            "--quiet",
+            "-A",
+            "treasury",
+            "beat",
+            "-l",
+            "ERROR",
+            "-s",
+            f"/tmp/beat-{os.getpid()}",
+            "--pidfile=",
+        ),
     ]
     env = {**os.environ, "LOG_LEVEL": "ERROR"}
     quiet = subprocess.DEVNULL

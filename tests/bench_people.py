@@ -61,9 +61,7 @@ def sign_in(browser: httpx.Client) -> None:
 def submitted() -> Transfer:
     maker = User.objects.get(username=f"{MAKERS}-{RUN}")
     source, destination = (connection().accounts.get(address=address) for address in ("UNIFIED", "FUND"))
-    made = draft.draft(
-        words=draft.Words(source, destination, "USDT", "0.01", "Bench"), maker=maker, at=timezone.now()
-    )
+    made = draft.draft(words=draft.Words(source, destination, "USDT", "0.01", "Bench"), maker=maker, at=timezone.now())
     return submit.submit(reference=made.reference, maker=maker, at=timezone.now())
 
 

@@ -36,9 +36,7 @@ def required(name: str, practice: str) -> str:
         return value
     if PRACTICE:
         return practice
-    raise ImproperlyConfigured(
-        f"{name} (or {name}_FILE) is not set; TREASURY_MODE=real does not start without it."
-    )
+    raise ImproperlyConfigured(f"{name} (or {name}_FILE) is not set; TREASURY_MODE=real does not start without it.")
 
 
 def amounts(name: str, default: str) -> dict[str, Decimal]:
@@ -47,24 +45,18 @@ def amounts(name: str, default: str) -> dict[str, Decimal]:
     try:
         return {asset.strip(): Decimal(amount) for asset, amount in pairs}
     except (ValueError, ArithmeticError):
-        raise ImproperlyConfigured(
-            f"{name} must read ASSET=AMOUNT,ASSET=AMOUNT, as in {default!r}."
-        ) from None
+        raise ImproperlyConfigured(f"{name} must read ASSET=AMOUNT,ASSET=AMOUNT, as in {default!r}.") from None
 
 
 SECRET_KEY = required("SECRET_KEY", PRACTICE_SECRET_KEY)
 if not PRACTICE and (SECRET_KEY == PRACTICE_SECRET_KEY or len(SECRET_KEY) < 50):
-    raise ImproperlyConfigured(
-        "SECRET_KEY is the practice key or shorter than 50 characters; make a new one."
-    )
+    raise ImproperlyConfigured("SECRET_KEY is the practice key or shorter than 50 characters; make a new one.")
 
 # The keys that encrypt venue credentials at rest: one or more Fernet keys, comma separated, the newest first.
 PRACTICE_CREDENTIALS_KEY = "cHJhY3RpY2Utb25seS1rZXktb2Ytbm8tdmFsdWUtMDE="
 CREDENTIALS_KEYS = required("TREASURY_CREDENTIALS_KEYS", PRACTICE_CREDENTIALS_KEY).split(",")
 if not PRACTICE and PRACTICE_CREDENTIALS_KEY in CREDENTIALS_KEYS:
-    raise ImproperlyConfigured(
-        "TREASURY_CREDENTIALS_KEYS holds the practice key; make one with Fernet.generate_key()."
-    )
+    raise ImproperlyConfigured("TREASURY_CREDENTIALS_KEYS holds the practice key; make one with Fernet.generate_key().")
 
 # Where the simulated venues listen, by venue; practice connections store no address of their own.
 SIMULATORS: dict[str, str] = json.loads(os.environ.get("TREASURY_SIMULATORS", "{}"))
@@ -75,9 +67,7 @@ if SIMULATORS and not PRACTICE:
 
 DEBUG = False
 ALLOWED_HOSTS = (
-    ["localhost", "127.0.0.1", "[::1]"]
-    if PRACTICE
-    else required("ALLOWED_HOSTS", "").replace(" ", "").split(",")
+    ["localhost", "127.0.0.1", "[::1]"] if PRACTICE else required("ALLOWED_HOSTS", "").replace(" ", "").split(",")
 )
 CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
 
@@ -184,9 +174,7 @@ CONTENT_SECURITY_POLICY = {
 LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
-TIME_ZONE = (
-    "UTC"  # any other would also become the process's TZ, and worker logs would disagree with the web's
-)
+TIME_ZONE = "UTC"  # any other would also become the process's TZ, and worker logs would disagree with the web's
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
@@ -195,7 +183,9 @@ WHITENOISE_USE_FINDERS = PRACTICE
 WHITENOISE_MAX_AGE = 60 if PRACTICE else 3600
 
 # -- Celery: an alarm clock. The tables are the queue; a lost or doubled message changes nothing. -----------------
-CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "pgmq://")
+CELERY_BROKER_URL = os.environ.get(
+    "CELERY_BROKER_URL", "pgmq://localhost"
+)  # the host is a word kombu insists on; see conn_string
 if CELERY_BROKER_URL.startswith("pgmq"):
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         # The key=value form: kombu parses a URL with ?host= wrongly.
@@ -219,14 +209,10 @@ CELERY_TIMEZONE = "UTC"
 # -- Rules of the house ------------------------------------------------------------------------------------------
 # One checker decides a transfer; above this amount of the asset, two. "*" stands for assets not named: with 0,
 # an asset nobody thought of always takes two.
-TWO_CHECKERS_ABOVE = amounts(
-    "TREASURY_TWO_CHECKERS_ABOVE", "USDT=10000,USDC=10000,EUR=10000,BTC=0.25,ETH=4,*=0"
-)
+TWO_CHECKERS_ABOVE = amounts("TREASURY_TWO_CHECKERS_ABOVE", "USDT=10000,USDC=10000,EUR=10000,BTC=0.25,ETH=4,*=0")
 # What may leave over one connection within 24 hours, by asset; an asset neither named nor under "*" has no limit.
 DAILY_LIMITS = amounts("TREASURY_DAILY_LIMITS", "")
-MOVEMENT_TOLERANCE = Decimal(
-    os.environ.get("TREASURY_MOVEMENT_TOLERANCE", "0")
-)  # share of a quiet account's total
+MOVEMENT_TOLERANCE = Decimal(os.environ.get("TREASURY_MOVEMENT_TOLERANCE", "0"))  # share of a quiet account's total
 APPROVAL_EXPIRES_AFTER = timedelta(hours=24)  # from submit; covers deciding, sending and re-sending
 BALANCE_MAX_AGE = timedelta(seconds=60)  # an older stored balance is read again before a claim
 BALANCE_STALE_AFTER = timedelta(minutes=5)  # an older one is shown as stale

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from celery.signals import beat_init, worker_init
 from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
@@ -15,11 +16,20 @@ from django.utils import timezone
 from treasury.audit import chain
 from treasury.balances.refresh import NotRead, refresh
 from treasury.celery import app
+from treasury.controls.people import insist_on_no_practice_data
 from treasury.models import Connection, State, Transfer
 from treasury.transfers import access, cancel, confirm, dispatch, settle
 from treasury.venues import one_at_a_time
 
 log = logging.getLogger(__name__)
+
+
+@worker_init.connect
+@beat_init.connect
+def refuse_practice_data(**_: object) -> None:
+    """A worker or the clock of a real installation does not start on practice data either."""
+    if not settings.PRACTICE:
+        insist_on_no_practice_data()
 
 
 def due(*states: State) -> list[Transfer]:
@@ -77,9 +87,7 @@ def settle_connection(connection_id: int) -> None:
 
 @app.task(name="treasury.tick_expire")
 def tick_expire() -> None:
-    over = Transfer.objects.filter(
-        state__in=[State.SUBMITTED, State.APPROVED], expires_at__lte=timezone.now()
-    )
+    over = Transfer.objects.filter(state__in=[State.SUBMITTED, State.APPROVED], expires_at__lte=timezone.now())
     for transfer in over:
         try:
             cancel.expire(reference=transfer.reference, at=timezone.now())

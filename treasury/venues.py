@@ -51,9 +51,7 @@ def _build(venue: str, environment: str, credentials: Mapping[str, str]) -> Conn
     if settings.PRACTICE:
         base_url = settings.SIMULATORS.get(venue)
         if base_url is None:
-            raise CannotOpen(
-                f"No simulated {venue} is running; in practice mode only simulated venues are called."
-            )
+            raise CannotOpen(f"No simulated {venue} is running; in practice mode only simulated venues are called.")
     try:
         return connectors.open(
             venue,
@@ -95,9 +93,7 @@ def one_at_a_time(connection: Connection, errand: str) -> Iterator[bool]:
     finally:
         if mine:
             with database.cursor() as cursor:
-                cursor.execute(
-                    "SELECT pg_advisory_unlock(hashtext(%s), %s)", [f"errand:{errand}", connection.pk]
-                )
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s), %s)", [f"errand:{errand}", connection.pk])
 
 
 def has_route(source: Account, destination: Account) -> bool:

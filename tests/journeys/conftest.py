@@ -61,7 +61,7 @@ def start(*arguments: str, **more: str) -> subprocess.Popen[str]:
     env = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "treasury.settings",
-        "DATABASE_URL": _url(),
+        "DATABASE_URL": url_of_this_database(),
         "TREASURY_SIMULATORS": json.dumps(settings.SIMULATORS),
         **more,
     }
@@ -76,7 +76,7 @@ def start(*arguments: str, **more: str) -> subprocess.Popen[str]:
     )
 
 
-def _url() -> str:
+def url_of_this_database() -> str:
     given = database.settings_dict
     return (
         f"postgresql://{given['USER']}:{given['PASSWORD']}@/{given['NAME']}?host={given['HOST']}&port={given['PORT']}"

@@ -163,9 +163,7 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_rabbitmq_instead_is_one_setting(
-    approved: Callable[..., Transfer], venue: Simulator, rabbitmq: str
-) -> None:
+def test_rabbitmq_instead_is_one_setting(approved: Callable[..., Transfer], venue: Simulator, rabbitmq: str) -> None:
     transfer = approved()
     workers = Workers(CELERY_BROKER_URL=rabbitmq)
     try:

@@ -9,7 +9,23 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 
 from treasury.audit.record import Machine, record
-from treasury.models import User
+from treasury.models import AuditEntry, User
+
+
+PRACTICE = Machine("practice")
+
+
+class PracticeData(RuntimeError):
+    """A real installation was to start on a database that holds practice people, whose passwords everyone knows."""
+
+
+def insist_on_no_practice_data() -> None:
+    """Raise PracticeData when practice has ever filled this database: the log cannot forget it."""
+    if AuditEntry.objects.filter(who=f"machine:{PRACTICE.name}").exists():
+        raise PracticeData(
+            "Not started: this database was filled with practice data, and TREASURY_MODE is 'real'. "
+            "Name an empty database in DATABASE_URL."
+        )
 
 
 def enrol(

@@ -10,14 +10,12 @@ from django.utils import timezone
 
 from connectors.core import discovery
 from connectors.simulators import core as simulators
-from treasury.audit.record import Machine
 from treasury.balances.refresh import refresh
 from treasury.controls.connections import connect
-from treasury.controls.people import enrol
+from treasury.controls.people import PRACTICE, enrol
 from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
 from treasury.models import Connection, User
 
-PRACTICE = Machine("practice")
 PASSWORD = "practice"  # noqa: S105  (opens simulated venues only; real mode refuses to start with practice people)
 PEOPLE = (
     ("maker", "Mira Maker", [MAKERS]),
