@@ -42,9 +42,8 @@ def main() -> None:
         from tests import bench_people
 
         bench_people.prepare(venue)
-        print(
-            f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
-        )
+        machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+        print(f"{machine}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}")
         with product() as address:
             clicks(venue, address, bench_people)
             throughput(venue, bench_people)

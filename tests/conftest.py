@@ -29,6 +29,7 @@ SETUP = Machine("tests")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Practice people are made for nearly every test; a slow password hash would be most of the suite's time."""
+    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # whitenoise warns of a folder that is not there
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 

@@ -58,7 +58,7 @@ def test_after_an_attempt_in_doubt_only_a_receipt_ends_it(
     if earlier:
         dispatch.conclude(attempt_id=first.pk, answer=Uncertain("Perhaps."), now=timezone.now)
     transfer.refresh_from_db()
-    second = dispatch.enter(transfer, kind="resend", at=timezone.now(), action="transfer.resend")
+    second = dispatch.enter(transfer, kind="resend", at=first.call_ends_at, action="transfer.resend")
     dispatch.conclude(attempt_id=second.pk, answer=answer, now=timezone.now)
     transfer.refresh_from_db()
     ends = state if isinstance(answer, Receipt) else State.DISPATCHING
@@ -140,6 +140,13 @@ def test_conclude_repeats_until_the_database_takes_it(
     dispatch.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V1"), now=timezone.now)
     transfer.refresh_from_db()
     assert transfer.state == State.SETTLED
+
+
+def test_words_that_the_database_cannot_hold_do_not_lose_the_outcome(approved: Callable[..., Transfer]) -> None:
+    answer = Refused("No\0 \ud800.", evidence={"nul\0": "\0", "float": 1.10, "not a number": float("nan")})
+    transfer = concluded(approved(), answer)
+    assert transfer.state == State.FAILED
+    assert transfer.attempts.get().evidence == {"nul\ufffd": "\ufffd", "float": "1.1", "not a number": "NaN"}
 
 
 def test_a_connector_that_breaks_in_the_middle_of_a_send_is_doubt(

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from treasury.models import Account, AuditEntry, Transfer, User
+from treasury.models.amount import grouped
 from treasury.transfers import access, draft
 
 pytestmark = pytest.mark.django_db
@@ -57,7 +58,7 @@ def test_the_largest_and_smallest_amounts_survive_the_database(drafted: Callable
     Transfer.objects.filter(pk=made.pk).update(amount=huge)
     made.refresh_from_db()
     assert made.amount == huge
-    assert made.money.startswith("999999999999999999999999.999999999999999999 ")
+    assert grouped(made.amount).replace("\u2009", "") == "999999999999999999999999.999999999999999999"
 
 
 def test_too_many_decimals_for_the_venue_are_refused(drafted: Callable[..., Transfer]) -> None:
@@ -89,7 +90,7 @@ def test_a_reason_is_demanded(drafted: Callable[..., Transfer]) -> None:
 def test_more_than_movable_is_warned_of_and_not_refused(drafted: Callable[..., Transfer]) -> None:
     warning = draft.more_than_movable(drafted(amount="1000000"))
     assert warning is not None
-    assert "Only 1000 USDT" in warning
+    assert "Only 1\u2009000 USDT" in warning
     assert draft.more_than_movable(drafted(amount="1000")) is None
 
 
@@ -100,6 +101,17 @@ def test_a_double_click_saves_one_draft(maker: User, unified: Account, fund: Acc
     second = draft.draft(words=words, maker=maker, at=at, draft_key=key)
     assert first == second
     assert Transfer.objects.count() == 1
+
+
+def test_a_key_of_somebody_elses_form_makes_a_draft_of_ones_own(
+    maker: User, maker2: User, unified: Account, fund: Account, at: datetime
+) -> None:
+    key = uuid4()
+    words = draft.Words(unified, fund, "USDT", "5", "Once")
+    theirs = draft.draft(words=words, maker=maker, at=at, draft_key=key)
+    mine = draft.draft(words=words, maker=maker2, at=at, draft_key=key)
+    assert mine != theirs
+    assert mine.maker == maker2
 
 
 def test_only_a_maker_drafts(checker: User, operator: User, drafted: Callable[..., Transfer]) -> None:

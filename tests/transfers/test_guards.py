@@ -197,7 +197,7 @@ def test_a_quiet_account_that_somebody_else_moved_sends_it_back(
     Balance.objects.filter(account=unified, asset="USDT").update(total="990", movable="990")
     claim(transfer)
     assert transfer.state == State.SUBMITTED
-    assert "to hold 1000 USDT and holds 990" in transfer.outcome
+    assert "to hold 1\u2009000 USDT and holds 990" in transfer.outcome
 
 
 def test_our_own_movement_of_a_quiet_account_is_no_surprise(

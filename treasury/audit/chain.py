@@ -208,7 +208,26 @@ def _first_break(standing: Head) -> Break | None:
         return Break(None, expected, f"{len(leaves)} links belong to no batch")
     if expected != standing.seq:
         return Break(None, expected, "the chain is shorter than its last batch says")
-    return None
+    return _behind_the_sealer(standing)
+
+
+def _behind_the_sealer(standing: Head) -> Break | None:
+    """An entry that the sealer has passed and that is not linked: nobody commits one there, somebody put it there."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT min(e.id) FROM treasury_auditentry e, pg_control_system() c
+            WHERE e.xid < %s::xid8 AND c.system_identifier::text = %s
+                AND NOT EXISTS (SELECT FROM treasury_auditlink l WHERE l.entry_id = e.id)
+            """,
+            [standing.upto, standing.cluster],
+        )
+        (entry,) = cursor.fetchone()
+    if entry is None:
+        return None
+    return Break(
+        entry, standing.seq + 1, f"entry {entry} is not linked, although the sealer has passed its transaction"
+    )
 
 
 def _links() -> Iterator[tuple[int, int, bytes, str | None, str | None]]:
@@ -219,7 +238,8 @@ def _links() -> Iterator[tuple[int, int, bytes, str | None, str | None]]:
                 WHEN NOT pg_input_is_valid(e.canonical, 'jsonb') THEN 'whole'
                 WHEN e.canonical::jsonb ->> 'id' IS DISTINCT FROM e.id::text THEN 'number'
                 WHEN e.canonical::jsonb ->> 'xid' IS DISTINCT FROM e.xid::text THEN 'transaction'
-                WHEN (e.canonical::jsonb ->> 'at')::timestamptz IS DISTINCT FROM e.at THEN 'time'
+                WHEN e.canonical::jsonb ->> 'at' IS DISTINCT FROM
+                    to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') THEN 'time'
                 WHEN e.canonical::jsonb ->> 'action' IS DISTINCT FROM e.action THEN 'action'
                 WHEN e.canonical::jsonb ->> 'subject' IS DISTINCT FROM e.subject THEN 'subject'
                 WHEN e.canonical::jsonb ->> 'result' IS DISTINCT FROM e.result THEN 'result'

@@ -83,22 +83,22 @@ def record(
 
 def canonical(value: Mapping[str, Any]) -> str:
     """JSON with sorted keys, no spaces, UTF-8 as it is. What PostgreSQL's jsonb cannot hold is replaced."""
-    text = json.dumps(
-        plainly(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return text.replace("\\u0000", "\\ufffd").encode("utf-8", "replace").decode("utf-8")
+    text = json.dumps(plainly(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def plainly(value: Any) -> Any:
     """The value in JSON's words. Raises TypeError for what has no exact ones (a float, an unknown object)."""
-    if value is None or isinstance(value, (str, bool, int)):
-        return str(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return str(value).replace("\0", "\ufffd")
+    if value is None or isinstance(value, (bool, int)):
+        return value
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, datetime):
         return stamp(value)
     if isinstance(value, Mapping):
-        return {str(key): plainly(item) for key, item in value.items()}
+        return {plainly(str(key)): plainly(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plainly(item) for item in value]
     raise TypeError(f"{type(value).__name__} has no exact form in the log")

@@ -81,9 +81,7 @@ def _zero_what_is_gone(account: Account, rows: Sequence[VenueBalance]) -> None:
     if complete:
         gone.update(total=0, movable=0, observed_at=observed_at, problem="")
     else:
-        gone.update(
-            total=None, movable=None, observed_at=observed_at, problem="missing from an incomplete answer"
-        )
+        gone.update(total=None, movable=None, observed_at=observed_at, problem="missing from an incomplete answer")
 
 
 def _until(problem: Exception) -> datetime | None:

@@ -11,7 +11,6 @@ from django.db import transaction
 from treasury.audit.record import Machine, record
 from treasury.models import AuditEntry, User
 
-
 PRACTICE = Machine("practice")
 
 

@@ -6,10 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from treasury.launch import places
 from treasury.launch.processes import say
 
+TEMPLATES = sorted(str(path) for path in (places.PROJECT / "templates").rglob("*.html"))
+DJADE = str(Path(sys.executable).with_name("djade"))
 CHECKS: dict[str, tuple[str, ...]] = {
     "ruff check": ("-m", "ruff", "check", "."),
     "ruff format": ("-m", "ruff", "format", "--check", "."),
@@ -18,8 +21,17 @@ CHECKS: dict[str, tuple[str, ...]] = {
         "-c",
         "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c())",
     ),
-    "djlint --check": ("-m", "djlint", "templates", "--check", "--quiet"),
-    "djlint --lint": ("-m", "djlint", "templates", "--lint", "--quiet"),
+    # A program without a Python module, beside the interpreter.
+    "djade": (
+        "-c",
+        "import os, sys; os.execv(sys.argv[1], sys.argv[1:])",
+        DJADE,
+        "--target-version",
+        "5.2",
+        "--check",
+        *TEMPLATES,
+    ),
+    "djlint": ("-m", "djlint", "templates", "--lint", "--quiet"),
     "migrations": ("manage.py", "makemigrations", "--check", "--dry-run"),
     "django": ("manage.py", "check", "--fail-level", "WARNING"),
 }

@@ -41,7 +41,7 @@ CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table}
 AUDIT_ENTRY = """
 CREATE FUNCTION treasury_auditentry_true() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.xid <> pg_current_xact_id() OR NEW.canonical::jsonb ->> 'xid' <> NEW.xid::text THEN
+    IF NEW.xid <> pg_current_xact_id() OR NEW.canonical::jsonb ->> 'xid' IS DISTINCT FROM NEW.xid::text THEN
         RAISE EXCEPTION 'audit entry % names another transaction', NEW.id USING ERRCODE = '23514';
     END IF;
     IF NEW.canonical::jsonb ->> 'id' IS DISTINCT FROM NEW.id::text
@@ -67,10 +67,14 @@ BEGIN
 
     IF NEW.id <> OLD.id OR NEW.reference <> OLD.reference OR NEW.maker_id <> OLD.maker_id OR (OLD.state <> 'DRAFT' AND
         (NEW.connection_id, NEW.source_id, NEW.destination_id, NEW.asset, NEW.amount, NEW.reason,
-         NEW.key, NEW.instruction, NEW.digest, NEW.submitted_at, NEW.expires_at)
+         NEW.key, NEW.instruction, NEW.digest, NEW.submitted_at, NEW.expires_at,
+         NEW.draft_key, NEW.copied_from_id, NEW.created_at,
+         CASE WHEN NEW.round = OLD.round THEN NEW.seen_total END)
         IS DISTINCT FROM
         (OLD.connection_id, OLD.source_id, OLD.destination_id, OLD.asset, OLD.amount, OLD.reason,
-         OLD.key, OLD.instruction, OLD.digest, OLD.submitted_at, OLD.expires_at)) THEN
+         OLD.key, OLD.instruction, OLD.digest, OLD.submitted_at, OLD.expires_at,
+         OLD.draft_key, OLD.copied_from_id, OLD.created_at,
+         CASE WHEN NEW.round = OLD.round THEN OLD.seen_total END)) THEN
         RAISE EXCEPTION '% is %: its words are frozen', OLD.reference, OLD.state USING ERRCODE = '23001';
     END IF;
 
@@ -186,18 +190,45 @@ ATTEMPT = """
 CREATE FUNCTION treasury_attempt_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        IF NEW.outcome IS NOT NULL OR NOT EXISTS (
-            SELECT FROM treasury_transfer t WHERE t.id = NEW.transfer_id AND t.state = 'DISPATCHING') THEN
+        PERFORM FROM treasury_transfer t WHERE t.id = NEW.transfer_id AND t.state = 'DISPATCHING' FOR UPDATE;
+        IF NEW.outcome IS NOT NULL OR NOT FOUND THEN
             RAISE EXCEPTION 'an attempt is claimed before it is made' USING ERRCODE = '23514';
         END IF;
-    ELSIF OLD.outcome IS NOT NULL OR (NEW.id, NEW.transfer_id, NEW.number, NEW.kind, NEW.claimed_at, NEW.send_before)
-        IS DISTINCT FROM (OLD.id, OLD.transfer_id, OLD.number, OLD.kind, OLD.claimed_at, OLD.send_before) THEN
+        IF EXISTS (SELECT FROM treasury_attempt a WHERE a.transfer_id = NEW.transfer_id AND (
+            a.outcome IN ('settled', 'accepted') OR (a.outcome IS NULL AND a.call_ends_at > NEW.claimed_at))) THEN
+            RAISE EXCEPTION 'an earlier attempt was taken, or may still be under way' USING ERRCODE = '23514';
+        END IF;
+    ELSIF OLD.outcome IS NOT NULL OR (NEW.id, NEW.transfer_id, NEW.number, NEW.kind, NEW.claimed_at, NEW.send_before,
+        NEW.call_ends_at, NEW.worker) IS DISTINCT FROM (OLD.id, OLD.transfer_id, OLD.number, OLD.kind, OLD.claimed_at,
+        OLD.send_before, OLD.call_ends_at, OLD.worker) THEN
         RAISE EXCEPTION 'an attempt''s outcome is written once, the rest never again' USING ERRCODE = '23001';
     END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER treasury_attempt_guard BEFORE INSERT OR UPDATE ON treasury_attempt
     FOR EACH ROW EXECUTE FUNCTION treasury_attempt_guard();
+"""
+
+STOP = """
+CREATE FUNCTION treasury_stoporder_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.released_at IS NOT NULL OR (NEW.id, NEW.connection_id, NEW.reason, NEW."by", NEW.since)
+        IS DISTINCT FROM (OLD.id, OLD.connection_id, OLD.reason, OLD."by", OLD.since) THEN
+        RAISE EXCEPTION 'a stop order stays as it was written' USING ERRCODE = '23001';
+    END IF;
+    IF NEW.released_at IS NOT NULL
+        AND (SELECT count(DISTINCT r.by_id) FROM treasury_stoprelease r WHERE r.stop_order_id = NEW.id) < 2 THEN
+        RAISE EXCEPTION 'a stop order ends when two people have released it' USING ERRCODE = '23514';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER treasury_stoporder_guard BEFORE UPDATE ON treasury_stoporder
+    FOR EACH ROW EXECUTE FUNCTION treasury_stoporder_guard();
+"""
+
+# PostgreSQL holds NaN to be greater than any number.
+AMOUNT = """
+ALTER TABLE treasury_transfer ADD CONSTRAINT transfer_amount_is_a_number CHECK (amount <> 'NaN');
 """
 
 
@@ -216,5 +247,7 @@ class Migration(migrations.Migration):
             WITNESS,
             DECISION,
             ATTEMPT,
+            STOP,
+            AMOUNT,
         )
     ]

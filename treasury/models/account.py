@@ -9,9 +9,7 @@ from treasury.models.connection import Connection
 
 class Account(models.Model):
     connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="accounts")
-    address = models.CharField(
-        max_length=120, help_text="The venue's own word: UNIFIED, client-accounts/…, an IBAN."
-    )
+    address = models.CharField(max_length=120, help_text="The venue's own word: UNIFIED, client-accounts/…, an IBAN.")
     kind = models.CharField(max_length=60)
     title = models.CharField(max_length=120)
     quiet = models.BooleanField(
@@ -20,9 +18,7 @@ class Account(models.Model):
 
     class Meta:
         ordering = ["connection__name", "address"]
-        constraints = [
-            models.UniqueConstraint(fields=["connection", "address"], name="account_once_per_connection")
-        ]
+        constraints = [models.UniqueConstraint(fields=["connection", "address"], name="account_once_per_connection")]
 
     def __str__(self) -> str:
         return f"{self.connection.name} · {self.title}"

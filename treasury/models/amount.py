@@ -22,6 +22,17 @@ class AmountField(DecimalField):
         super().__init__(**options)
 
 
+THIN_SPACE = "\u2009"
+MINUS = "\u2212"
+
+
+def grouped(amount: Decimal) -> str:
+    """The amount as people read it: "12 345.678", U+2009 between groups of three, all its decimals, no exponent."""
+    whole, point, decimals = plain(abs(amount)).partition(".")
+    groups = f"{int(whole):,}".replace(",", THIN_SPACE)
+    return f"{MINUS if amount < 0 else ''}{groups}{point}{decimals}"
+
+
 def plain(amount: Decimal) -> str:
     """The amount as a plain decimal string: no exponent, no trailing zeros, no grouping ("12.5", "0", "1000")."""
     text = format(amount, "f")

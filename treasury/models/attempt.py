@@ -28,14 +28,10 @@ class Attempt(models.Model):
 
     transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="attempts")
     number = models.PositiveSmallIntegerField()
-    kind = models.CharField(
-        max_length=8, choices=[("send", "Send"), ("resend", "Re-send"), ("repeat", "Repeat")]
-    )
+    kind = models.CharField(max_length=8, choices=[("send", "Send"), ("resend", "Re-send"), ("repeat", "Repeat")])
     claimed_at = models.DateTimeField(help_text="Also the time that a signing venue's request carries.")
     send_before = models.DateTimeField(help_text="Nothing is written to the venue after this.")
-    call_ends_at = models.DateTimeField(
-        help_text="send_before plus the call's time limit: by then it has an outcome."
-    )
+    call_ends_at = models.DateTimeField(help_text="send_before plus the call's time limit: by then it has an outcome.")
     worker = models.CharField(max_length=120)
 
     outcome = models.CharField(max_length=10, choices=Outcome, null=True)
@@ -43,9 +39,7 @@ class Attempt(models.Model):
     words = models.TextField(default="", blank=True, help_text="The venue's words and ours.")
     record = models.CharField(max_length=200, null=True, help_text="The venue's own id of the move.")
     evidence = models.JSONField(default=dict, help_text="Redacted; holds the SHA-256 of the raw answer.")
-    challenge = models.JSONField(
-        null=True, help_text="Token and deadline that a person must confirm at the venue."
-    )
+    challenge = models.JSONField(null=True, help_text="Token and deadline that a person must confirm at the venue.")
 
     class Meta:
         ordering = ["number"]
@@ -67,9 +61,7 @@ class LookUp(models.Model):
 
     transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="look_ups")
     at = models.DateTimeField()
-    state = models.CharField(
-        max_length=8, help_text="DONE, PENDING, FAILED, ABSENT, UNCLEAR, or ERROR: not answered."
-    )
+    state = models.CharField(max_length=8, help_text="DONE, PENDING, FAILED, ABSENT, UNCLEAR, or ERROR: not answered.")
     searched = models.BooleanField(help_text="The venue's records were really searched to the end.")
     found = models.BooleanField()
     words = models.TextField(default="", blank=True)

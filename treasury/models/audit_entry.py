@@ -92,9 +92,7 @@ class AuditBatch(models.Model):
     root = models.BinaryField()
     hash = models.BinaryField()
     upto = Xid8Field(help_text="Every transaction below this one had ended, and its entries are sealed.")
-    cluster = models.TextField(
-        help_text="The database cluster's own identifier; another one means a restore."
-    )
+    cluster = models.TextField(help_text="The database cluster's own identifier; another one means a restore.")
 
     class Meta:
         verbose_name_plural = "audit batches"

@@ -16,9 +16,7 @@ class Balance(models.Model):
     total = AmountField(null=True)
     movable = AmountField(null=True)
     observed_at = models.DateTimeField()
-    problem = models.TextField(
-        default="", blank=True, help_text="Why it could not be read; empty when it could."
-    )
+    problem = models.TextField(default="", blank=True, help_text="Why it could not be read; empty when it could.")
 
     class Meta:
         ordering = ["account", "asset"]

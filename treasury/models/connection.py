@@ -16,9 +16,7 @@ class Connection(models.Model):
 
     name = models.CharField(max_length=60, unique=True)
     venue = models.CharField(max_length=40)
-    environment = models.CharField(
-        max_length=40, help_text="The venue's word for it: mainnet, testnet, staging."
-    )
+    environment = models.CharField(max_length=40, help_text="The venue's word for it: mainnet, testnet, staging.")
     login = models.CharField(max_length=120)
     credentials = models.TextField(help_text="Fernet token of a JSON object; see treasury.venues.")
     created_at = models.DateTimeField()
@@ -35,9 +33,7 @@ class ConnectionHealth(models.Model):
 
     connection = models.OneToOneField(Connection, on_delete=models.CASCADE, related_name="health")
     read_at = models.DateTimeField(null=True, help_text="When its balances were last read to the end.")
-    problem = models.TextField(
-        default="", blank=True, help_text="Why the last reading failed; empty when it did not."
-    )
+    problem = models.TextField(default="", blank=True, help_text="Why the last reading failed; empty when it did not.")
     limited_until = models.DateTimeField(null=True, help_text="The venue asked us to wait until then.")
 
     def __str__(self) -> str:

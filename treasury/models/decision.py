@@ -42,18 +42,14 @@ class Decision(models.Model):
     at = models.DateTimeField()
     digest = models.CharField(max_length=64)
     instruction = models.TextField()
-    counts_for = ArrayField(
-        models.CharField(max_length=150), help_text="The demanded groups this decision counts for."
-    )
+    counts_for = ArrayField(models.CharField(max_length=150), help_text="The demanded groups this decision counts for.")
     factor = models.CharField(max_length=40, help_text="What proved it was them: password, passkey, …")
     reason = models.CharField(max_length=500, default="", blank=True)
 
     class Meta:
         ordering = ["at", "id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["transfer", "round", "by"], name="decision_once_per_person_and_round"
-            ),
+            models.UniqueConstraint(fields=["transfer", "round", "by"], name="decision_once_per_person_and_round"),
             models.CheckConstraint(
                 condition=models.Q(verdict="approve") | ~models.Q(reason=""),
                 name="decision_rejection_has_a_reason",

@@ -20,9 +20,7 @@ class StopOrder(models.Model):
     class Meta:
         ordering = ["-since"]
         indexes = [
-            models.Index(
-                fields=["connection"], condition=models.Q(released_at=None), name="stop_order_standing"
-            )
+            models.Index(fields=["connection"], condition=models.Q(released_at=None), name="stop_order_standing")
         ]
 
     def __str__(self) -> str:
@@ -38,9 +36,7 @@ class StopRelease(models.Model):
     reason = models.CharField(max_length=500)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["stop_order", "by"], name="stop_release_once_per_person")
-        ]
+        constraints = [models.UniqueConstraint(fields=["stop_order", "by"], name="stop_release_once_per_person")]
 
     def __str__(self) -> str:
         return f"release of {self.stop_order_id} by {self.by_id}"

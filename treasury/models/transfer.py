@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 
 from treasury.models.account import Account
-from treasury.models.amount import AmountField, plain
+from treasury.models.amount import AmountField
 from treasury.models.connection import Connection
 
 
@@ -27,14 +27,12 @@ class State(models.TextChoices):
 
 
 # The table of a transfer's life. Written three times on purpose (here, in transfers.lifecycle.advance and as a
-# trigger in the database); tests/transfers/test_lifecycle.py proves that the three agree.
+# trigger in the database); tests/models/test_lifecycle_agrees.py proves that the three agree.
 NEXT: dict[State, frozenset[State]] = {
     State.DRAFT: frozenset({State.SUBMITTED, State.CANCELLED}),
     State.SUBMITTED: frozenset({State.APPROVED, State.REJECTED, State.CANCELLED, State.EXPIRED}),
     State.APPROVED: frozenset({State.DISPATCHING, State.SUBMITTED, State.CANCELLED, State.EXPIRED}),
-    State.DISPATCHING: frozenset(
-        {State.DISPATCHED, State.CONFIRMING, State.SETTLED, State.FAILED, State.APPROVED}
-    ),
+    State.DISPATCHING: frozenset({State.DISPATCHED, State.CONFIRMING, State.SETTLED, State.FAILED, State.APPROVED}),
     State.CONFIRMING: frozenset({State.DISPATCHING, State.CANCELLED, State.FAILED, State.EXPIRED}),
     State.DISPATCHED: frozenset({State.SETTLED, State.FAILED}),
     State.SETTLED: frozenset(),
@@ -69,24 +67,16 @@ class Transfer(models.Model):
     copied_from = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="copies")
 
     # What is approved and sent: minted at submit, never changed after.
-    key = models.UUIDField(
-        null=True, unique=True, help_text="The idempotency key at the venue; one per instruction."
-    )
-    instruction = models.TextField(
-        null=True, help_text="Canonical JSON: the very words that are approved and sent."
-    )
-    digest = models.CharField(
-        null=True, max_length=64, help_text="SHA-256 of the instruction, lower-case hex."
-    )
+    key = models.UUIDField(null=True, unique=True, help_text="The idempotency key at the venue; one per instruction.")
+    instruction = models.TextField(null=True, help_text="Canonical JSON: the very words that are approved and sent.")
+    digest = models.CharField(null=True, max_length=64, help_text="SHA-256 of the instruction, lower-case hex.")
     round = models.PositiveSmallIntegerField(default=0, help_text="Decisions count in their own round only.")
     seen_total = AmountField(null=True, help_text="The source's total that the maker submitted against.")
     submitted_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True, help_text="Covers deciding, sending and re-sending.")
 
     held = models.TextField(default="", blank=True, help_text="Why an approved transfer is not being sent.")
-    due_at = models.DateTimeField(
-        null=True, help_text="When the dispatcher or settle acts next; null: nothing to do."
-    )
+    due_at = models.DateTimeField(null=True, help_text="When the dispatcher or settle acts next; null: nothing to do.")
     outcome = models.TextField(default="", blank=True, help_text="What happened to the money, then why.")
     created_at = models.DateTimeField()
     changed_at = models.DateTimeField(help_text="When it reached its state.")
@@ -128,11 +118,6 @@ class Transfer(models.Model):
     def subject(self) -> str:
         """The log's word for this transfer."""
         return f"transfer:{self.reference}"
-
-    @property
-    def money(self) -> str:
-        """ "12.5 USDT": plain, for sentences and buttons."""
-        return f"{plain(self.amount)} {self.asset}"
 
     @property
     def has_ended(self) -> bool:

@@ -6,7 +6,6 @@ There is no retry here: what is not provably unsent stays DISPATCHING until evid
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -27,6 +26,7 @@ from treasury.controls import stops
 from treasury.models import Account, Attempt, Outcome, State, Transfer
 from treasury.models.attempt import NOTHING_MOVED
 from treasury.transfers import guards, instruction, lifecycle, submit
+from treasury.transfers.evidence import clean, storable
 
 log = logging.getLogger(__name__)
 
@@ -161,9 +161,9 @@ def _conclude(attempt_id: int, answer: Answer, at: datetime) -> None:
         return
     outcome = outcome_of(answer)
     attempt.outcome, attempt.concluded_at = outcome, at
-    attempt.evidence = json.loads(json.dumps(dict(answer.evidence), default=str))
-    attempt.words = answer.words if isinstance(answer, VenueError) else ""
-    attempt.record = answer.record if isinstance(answer, Receipt) else None
+    attempt.evidence = storable(answer.evidence)
+    attempt.words = clean(answer.words) if isinstance(answer, VenueError) else ""
+    attempt.record = clean(answer.record) if isinstance(answer, Receipt) and answer.record else None
     if isinstance(answer, Challenge):
         attempt.challenge = {"token": answer.token, "deadline": answer.deadline.isoformat()}
     attempt.save()

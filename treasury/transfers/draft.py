@@ -14,7 +14,7 @@ from django.db import transaction
 from treasury import venues
 from treasury.balances.holdings import balance_of
 from treasury.models import Account, State, Transfer, User
-from treasury.models.amount import plain
+from treasury.models.amount import grouped, plain
 from treasury.transfers import access, lifecycle
 
 WHOLE_DIGITS, DECIMALS = 24, 18
@@ -58,6 +58,8 @@ def draft(
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"draft:{key}"])
         if twice := Transfer.objects.filter(draft_key=key, maker=maker).first():
             return twice
+        if Transfer.objects.filter(draft_key=key).exists():  # somebody else's form: this draft gets a key of its own
+            key = uuid4()
         amount = checked(words)
         with database.cursor() as cursor:
             cursor.execute("SELECT nextval('treasury_transfer_number')")
@@ -160,7 +162,7 @@ def more_than_movable(transfer: Transfer) -> str | None:
     if transfer.amount <= held.movable:
         return None
     return (
-        f"Only {plain(held.movable)} {transfer.asset} of {transfer.source.title} can be moved now. "
+        f"Only {grouped(held.movable)} {transfer.asset} of {transfer.source.title} can be moved now. "
         "It will not be sent unless more arrives."
     )
 

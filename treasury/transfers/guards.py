@@ -19,7 +19,7 @@ from treasury.balances.holdings import balance_of
 from treasury.controls import stops
 from treasury.controls.roles import groups_of
 from treasury.models import IN_FLIGHT, Attempt, Balance, State, Transfer, User, Verdict
-from treasury.models.amount import plain
+from treasury.models.amount import grouped
 from treasury.models.attempt import NOTHING_MOVED
 from treasury.transfers import instruction
 
@@ -146,8 +146,8 @@ def within_limit(transfer: Transfer, at: datetime) -> Objection | None:
     if (sent or Decimal(0)) + transfer.amount <= limit:
         return None
     return Hold(
-        f"with {plain(sent or Decimal(0))} {transfer.asset} sent over {transfer.connection.name} in 24 hours, it "
-        f"would pass the limit of {plain(limit)}",
+        f"with {grouped(sent or Decimal(0))} {transfer.asset} sent over {transfer.connection.name} in 24 hours, it "
+        f"would pass the limit of {grouped(limit)}",
         retry_at=first[0]["last"] + timedelta(hours=24) if first else None,
     )
 
@@ -170,7 +170,7 @@ def unmoved(transfer: Transfer, at: datetime) -> Objection | None:
     if abs(held.total - expected) <= settings.MOVEMENT_TOLERANCE * abs(expected):
         return None
     return SendBack(
-        f"{transfer.source.title} was to hold {plain(expected)} {transfer.asset} and holds {plain(held.total)}; "
+        f"{transfer.source.title} was to hold {grouped(expected)} {transfer.asset} and holds {grouped(held.total)}; "
         "somebody else moved it"
     )
 
@@ -183,7 +183,7 @@ def enough(transfer: Transfer, at: datetime) -> Objection | None:
     if transfer.amount <= left:
         return None
     return SendBack(
-        f"{plain(transfer.amount)} {transfer.asset} were approved and {plain(max(left, Decimal(0)))} of "
+        f"{grouped(transfer.amount)} {transfer.asset} were approved and {grouped(max(left, Decimal(0)))} of "
         f"{transfer.source.title} can be moved"
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from treasury.controls import stops
 from treasury.models import Attempt, LookUp, Outcome, State, Transfer
 from treasury.models.attempt import NOTHING_MOVED
 from treasury.transfers import dispatch, guards, instruction, lifecycle
+from treasury.transfers.evidence import clean, storable
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +81,8 @@ def note(*, reference: str, answer: Standing | Error, asked_at: datetime, at: da
             state=answer.state.value if isinstance(answer, Standing) else "ERROR",
             searched=isinstance(answer, Standing) and answer.searched,
             found=found,
-            words="" if isinstance(answer, Standing) else str(answer),
-            evidence=json.loads(json.dumps(dict(getattr(answer, "evidence", {})), default=str)),
+            words="" if isinstance(answer, Standing) else clean(str(answer)),
+            evidence=storable(getattr(answer, "evidence", {})),
         )
         facts: dict[str, object] = {
             "answer": look_up.state,

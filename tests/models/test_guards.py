@@ -1,0 +1,918 @@
+"""Every guard of the database, attacked with plain SQL. Nothing that is refused leaves a trace."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from threading import Event
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from tests.audit.log import Beside
+from tests.models.attack import (
+    FROZEN,
+    NOT_ALLOWED,
+    TWICE,
+    attempt,
+    change,
+    decide,
+    demand,
+    guards_asleep,
+    place,
+    refused,
+    sql,
+    submission,
+    witness,
+)
+from treasury.audit import chain
+from treasury.controls import stops
+from treasury.models import Attempt, LookUp, State, Transfer, User
+from treasury.transfers import dispatch
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Made = Callable[..., Transfer]
+
+
+# -- birth ---------------------------------------------------------------------------------------------------
+
+
+def copy_of(transfer: Transfer, **other: Any) -> None:
+    """INSERT of a transfer like this one, but for the columns named."""
+    columns = {"reference": "TR-999999", "state": "DRAFT", **other}
+    names = [field.column for field in Transfer._meta.concrete_fields if not field.primary_key]
+    values = ", ".join("gen_random_uuid()" if name == "draft_key" else f'coalesce(%s, t."{name}")' for name in names)
+    sql(
+        f"INSERT INTO treasury_transfer ({', '.join(names)}) SELECT {values} FROM treasury_transfer t WHERE t.id = %s",
+        *(columns.get(name) for name in names if name != "draft_key"),
+        transfer.pk,
+    )
+
+
+def test_a_transfer_is_not_born_without_its_entry(drafted: Made) -> None:
+    draft = drafted()
+    with refused(NOT_ALLOWED, "the log does not say so"):
+        copy_of(draft)
+
+
+def test_a_transfer_is_born_with_its_entry(drafted: Made) -> None:
+    draft = drafted()
+    with transaction.atomic(durable=True):
+        copy_of(draft)
+        witness(draft, None, "DRAFT", subject="transfer:TR-999999")
+    assert Transfer.objects.filter(reference="TR-999999").exists()
+
+
+@pytest.mark.parametrize("state", [state for state in State if state != State.DRAFT])
+def test_a_transfer_is_born_a_draft_and_nothing_else(drafted: Made, state: State) -> None:
+    draft = drafted()
+    with refused(NOT_ALLOWED, "begins as a draft"):
+        copy_of(draft, state=state.value)
+        witness(draft, None, state.value, subject="transfer:TR-999999")
+
+
+def test_a_transfer_is_not_born_with_a_round_a_key_or_a_digest(drafted: Made) -> None:
+    draft = drafted()
+    for column, value in {"round": 1, "key": "6f1e1c7e-5d0c-4f0e-9f61-1d6a1a4d0c11", "digest": "0" * 64}.items():
+        with refused(NOT_ALLOWED, "begins as a draft"):
+            copy_of(draft, **{column: value})
+            witness(draft, None, "DRAFT", subject="transfer:TR-999999")
+
+
+# -- words ---------------------------------------------------------------------------------------------------
+
+WORDS: dict[str, Any] = {
+    "connection_id": 999_999,
+    "source_id": 999_999,
+    "destination_id": 999_999,
+    "asset": "BTC",
+    "amount": "12.500000000000000001",
+    "reason": "another one",
+    "key": "6f1e1c7e-5d0c-4f0e-9f61-1d6a1a4d0c11",
+    "instruction": "{}",
+    "digest": "0" * 64,
+    "submitted_at": "2020-01-01T00:00:00Z",
+    "expires_at": "2099-01-01T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize("column", WORDS)
+def test_words_are_frozen_from_submit_on(submitted: Made, column: str) -> None:
+    transfer = submitted()
+    for state in State:
+        if state == State.DRAFT:
+            continue
+        place(transfer, state)
+        with refused(FROZEN, "its words are frozen"):
+            change(transfer, **{column: WORDS[column]})
+
+
+PEDIGREE: dict[str, Any] = {
+    "draft_key": "6f1e1c7e-5d0c-4f0e-9f61-1d6a1a4d0c11",
+    "created_at": "2020-01-01T00:00:00Z",
+    "seen_total": "1",
+}
+
+
+@pytest.mark.parametrize("column", PEDIGREE)
+def test_what_the_maker_saw_and_when_is_frozen_as_well(submitted: Made, column: str) -> None:
+    """A later ``seen_total`` would hide from the dispatcher that somebody else moved a quiet account."""
+    transfer = submitted()
+    with refused(FROZEN, "its words are frozen"):
+        change(transfer, **{column: PEDIGREE[column]})
+
+
+def test_a_copy_keeps_its_original(submitted: Made) -> None:
+    transfer, other = submitted(), submitted()
+    with refused(FROZEN, "its words are frozen"):
+        change(transfer, copied_from_id=other.pk)
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "-0.000000000000000001", "NaN"])
+def test_an_amount_is_a_number_above_zero(drafted: Made, amount: str) -> None:
+    """NaN counts as greater than any number in PostgreSQL."""
+    draft = drafted()
+    with refused(NOT_ALLOWED, "transfer_amount"):
+        change(draft, amount=amount)
+
+
+@pytest.mark.parametrize("column", ["key", "instruction", "digest", "submitted_at", "expires_at"])
+def test_words_cannot_be_taken_away_either(submitted: Made, column: str) -> None:
+    transfer = submitted()
+    with refused(FROZEN, "its words are frozen"):
+        change(transfer, **{column: None})
+
+
+def test_words_cannot_change_in_the_same_breath_as_the_state(submitted: Made) -> None:
+    transfer = submitted()
+    with refused(FROZEN, "its words are frozen"):
+        change(transfer, state="CANCELLED", amount="13")
+        witness(transfer, "SUBMITTED", "CANCELLED")
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_maker_never_changes(submitted: Made, checker: User, state: State) -> None:
+    transfer = submitted()
+    place(transfer, state)
+    with refused(FROZEN, "frozen"):
+        change(transfer, maker_id=checker.pk)
+
+
+@pytest.mark.parametrize("column", ["id", "reference"])
+def test_the_name_of_a_transfer_never_changes(drafted: Made, column: str) -> None:
+    draft = drafted()
+    with refused(FROZEN, "frozen"):
+        change(draft, **{column: 999_999})
+
+
+def test_a_round_begins_with_a_step_and_with_nothing_else(submitted: Made) -> None:
+    transfer = submitted()
+    with refused(FROZEN, "a round begins with a step"):
+        change(transfer, round=2)
+    with refused(NOT_ALLOWED, "wrong round"):
+        change(transfer, state="CANCELLED", round=2)
+        witness(transfer, "SUBMITTED", "CANCELLED")
+
+
+def test_a_draft_may_still_be_written(drafted: Made) -> None:
+    draft = drafted()
+    with transaction.atomic(durable=True):
+        change(draft, amount="13", reason="another one")
+    draft.refresh_from_db()
+    assert (str(draft.amount.normalize()), draft.reason) == ("13", "another one")
+
+
+# -- submit --------------------------------------------------------------------------------------------------
+
+
+def test_a_submit_with_digest_and_demands_is_taken(drafted: Made) -> None:
+    draft = drafted()
+    with transaction.atomic(durable=True):
+        demand(draft, 1)
+        change(draft, **submission(draft))
+        witness(draft, "DRAFT", "SUBMITTED")
+    draft.refresh_from_db()
+    assert draft.state == State.SUBMITTED
+
+
+def test_a_submit_without_demands_is_refused(drafted: Made) -> None:
+    draft = drafted()
+    with refused(NOT_ALLOWED, "without its digest or its demands"):
+        change(draft, **submission(draft))
+        witness(draft, "DRAFT", "SUBMITTED")
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "", None, "upper"])
+def test_a_submit_with_a_digest_of_something_else_is_refused(drafted: Made, digest: str | None) -> None:
+    draft = drafted()
+    words = submission(draft)
+    with refused(NOT_ALLOWED, "without its digest or its demands"):
+        demand(draft, 1)
+        change(draft, **{**words, "digest": words["digest"].upper() if digest == "upper" else digest})
+        witness(draft, "DRAFT", "SUBMITTED")
+
+
+@pytest.mark.parametrize("missing", ["instruction", "key", "submitted_at", "expires_at"])
+def test_a_submit_with_anything_missing_is_refused(drafted: Made, missing: str) -> None:
+    draft = drafted()
+    words = {**submission(draft), missing: None}
+    if missing == "instruction":
+        words["digest"] = None
+    with refused(NOT_ALLOWED, "transfer_submitted_has_instruction"):
+        demand(draft, 1)
+        change(draft, **words)
+        witness(draft, "DRAFT", "SUBMITTED")
+
+
+def test_the_digest_is_of_the_text_in_utf8(drafted: Made) -> None:
+    draft = drafted()
+    text = '{"reason":"für Zürich – ₿"}'
+    with transaction.atomic(durable=True):
+        demand(draft, 1)
+        words = {"instruction": text, "digest": hashlib.sha256(text.encode()).hexdigest()}
+        change(draft, **{**submission(draft), **words})
+        witness(draft, "DRAFT", "SUBMITTED")
+
+
+# -- demands -------------------------------------------------------------------------------------------------
+
+
+def test_a_demand_is_not_added_while_it_is_decided(submitted: Made) -> None:
+    transfer = submitted()
+    for round_ in (0, 1, 2):
+        with refused(NOT_ALLOWED, "demands are written when a round begins"):
+            demand(transfer, round_, group="others")
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in (State.DRAFT, State.APPROVED)])
+def test_a_demand_is_not_added_to_a_transfer_in_any_later_state(submitted: Made, state: State) -> None:
+    transfer = submitted()
+    place(transfer, state)
+    with refused(NOT_ALLOWED, "demands are written when a round begins"):
+        demand(transfer, transfer.round + 1)
+
+
+def test_a_demand_is_not_added_to_the_round_that_was_approved(approved: Made) -> None:
+    transfer = approved()
+    with refused(NOT_ALLOWED, "demands are written when a round begins"):
+        demand(transfer, transfer.round, group="others")
+
+
+def test_a_demand_of_nobody_is_refused(drafted: Made) -> None:
+    draft = drafted()
+    with refused(NOT_ALLOWED, "demand_of_at_least_one"):
+        demand(draft, 1, count=0)
+
+
+def test_a_group_is_demanded_once(drafted: Made) -> None:
+    draft = drafted()
+    with refused(TWICE, "demand_once_per_group"):
+        demand(draft, 1)
+        demand(draft, 1, count=2)
+
+
+# -- decisions -----------------------------------------------------------------------------------------------
+
+
+def test_a_decision_on_the_words_as_they_stand_is_taken(submitted: Made, checker: User) -> None:
+    transfer = submitted()
+    with transaction.atomic(durable=True):
+        decide(transfer, checker.pk)
+    assert transfer.decisions.count() == 1
+
+
+def test_a_maker_does_not_decide_on_their_own(submitted: Made, maker: User) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "its maker is not its checker"):
+        decide(transfer, maker.pk)
+
+
+def test_a_decision_with_another_digest_is_refused(submitted: Made, checker: User) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "decided on other words"):
+        decide(transfer, checker.pk, digest="0" * 64)
+
+
+def test_a_decision_on_another_text_is_refused(submitted: Made, checker: User) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "decided on other words"):
+        decide(transfer, checker.pk, instruction=f"{transfer.instruction} ")
+
+
+@pytest.mark.parametrize("state", [state for state in State if state != State.SUBMITTED])
+def test_a_decision_on_a_transfer_that_waits_for_none_is_refused(submitted: Made, checker: User, state: State) -> None:
+    transfer = submitted()
+    place(transfer, state)
+    with refused(NOT_ALLOWED, "not waiting for this decision"):
+        decide(transfer, checker.pk)
+
+
+@pytest.mark.parametrize("round_", [0, 2])
+def test_a_decision_in_another_round_is_refused(submitted: Made, checker: User, round_: int) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "not waiting for this decision"):
+        decide(transfer, checker.pk, round=round_)
+
+
+def test_one_person_decides_once_in_a_round(submitted: Made, checker: User) -> None:
+    transfer = submitted(amount="20000")
+    with transaction.atomic(durable=True):
+        decide(transfer, checker.pk)
+    with refused(TWICE, "decision_once_per_person_and_round"):
+        decide(transfer, checker.pk)
+    with refused(TWICE, "decision_once_per_person_and_round"):
+        decide(transfer, checker.pk, verdict="reject", reason="no")
+
+
+def test_a_rejection_has_a_reason(submitted: Made, checker: User) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "decision_rejection_has_a_reason"):
+        decide(transfer, checker.pk, verdict="reject")
+
+
+# -- approval ------------------------------------------------------------------------------------------------
+
+
+def approve_by_force(transfer: Transfer) -> None:
+    change(transfer, state="APPROVED")
+    witness(transfer, "SUBMITTED", "APPROVED")
+
+
+def test_nothing_is_approved_without_decisions(submitted: Made) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "approved without its decisions"):
+        approve_by_force(transfer)
+
+
+def test_nothing_is_approved_with_too_few(submitted: Made, checker: User) -> None:
+    transfer = submitted(amount="20000")
+    with refused(NOT_ALLOWED, "approved without its decisions"):
+        decide(transfer, checker.pk)
+        approve_by_force(transfer)
+
+
+def test_two_people_satisfy_a_demand_of_two(submitted: Made, checker: User, checker2: User) -> None:
+    transfer = submitted(amount="20000")
+    with transaction.atomic(durable=True):
+        decide(transfer, checker.pk)
+        decide(transfer, checker2.pk)
+        approve_by_force(transfer)
+    transfer.refresh_from_db()
+    assert transfer.state == State.APPROVED
+
+
+def test_one_person_counts_once_even_where_two_rows_got_in(submitted: Made, checker: User) -> None:
+    transfer = submitted(amount="20000")
+    sql("ALTER TABLE treasury_decision DROP CONSTRAINT decision_once_per_person_and_round")
+    try:
+        with transaction.atomic(durable=True):
+            decide(transfer, checker.pk)
+            decide(transfer, checker.pk)
+        with refused(NOT_ALLOWED, "approved without its decisions"):
+            approve_by_force(transfer)
+    finally:
+        with guards_asleep():
+            sql("DELETE FROM treasury_decision")
+        sql(
+            "ALTER TABLE treasury_decision ADD CONSTRAINT decision_once_per_person_and_round"
+            " UNIQUE (transfer_id, round, by_id)"
+        )
+
+
+def test_a_rejection_counts_for_nothing(submitted: Made, checker: User) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "approved without its decisions"):
+        decide(transfer, checker.pk, verdict="reject", reason="no")
+        approve_by_force(transfer)
+
+
+def test_decisions_of_an_earlier_round_count_no_longer(approved: Made) -> None:
+    transfer = approved()
+    with transaction.atomic(durable=True):
+        demand(transfer, 2)
+        change(transfer, state="SUBMITTED", round=2)
+        witness(transfer, "APPROVED", "SUBMITTED")
+    transfer.refresh_from_db()
+    with refused(NOT_ALLOWED, "approved without its decisions"):
+        approve_by_force(transfer)
+
+
+@pytest.mark.parametrize("groups", [[], ["operators"], ["checkers2"], ["CHECKERS"]])
+def test_a_decision_that_counts_for_another_group_counts_for_nothing(
+    submitted: Made, checker: User, groups: list[str]
+) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "approved without its decisions"):
+        decide(transfer, checker.pk, counts_for=groups)
+        approve_by_force(transfer)
+
+
+def test_every_demanded_group_must_be_satisfied(drafted: Made, checker: User, checker2: User) -> None:
+    transfer = drafted()
+    with transaction.atomic(durable=True):
+        demand(transfer, 1)
+        demand(transfer, 1, group="operators")
+        change(transfer, **submission(transfer))
+        witness(transfer, "DRAFT", "SUBMITTED")
+    transfer.refresh_from_db()
+    with refused(NOT_ALLOWED, "approved without its decisions"):
+        decide(transfer, checker.pk)
+        decide(transfer, checker2.pk)
+        approve_by_force(transfer)
+
+
+def test_an_approval_is_not_sent_back_without_new_demands(approved: Made) -> None:
+    transfer = approved()
+    with refused(NOT_ALLOWED, "without its digest or its demands"):
+        change(transfer, state="SUBMITTED", round=2)
+        witness(transfer, "APPROVED", "SUBMITTED")
+
+
+def test_an_approval_is_not_sent_back_into_the_same_round(approved: Made) -> None:
+    transfer = approved()
+    with refused(NOT_ALLOWED, "wrong round"):
+        change(transfer, state="SUBMITTED")
+        witness(transfer, "APPROVED", "SUBMITTED")
+
+
+# -- attempts ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def claimed(approved: Made) -> Transfer:
+    """Claimed by the dispatcher: it may have been sent."""
+    transfer = approved()
+    assert dispatch.claim(reference=transfer.reference, at=timezone.now()) is not None
+    transfer.refresh_from_db()
+    assert transfer.state == State.DISPATCHING
+    return transfer
+
+
+def conclude(transfer: Transfer, outcome: str | None) -> None:
+    at = timezone.now() if outcome else None
+    sql("UPDATE treasury_attempt SET outcome = %s, concluded_at = %s WHERE transfer_id = %s", outcome, at, transfer.pk)
+
+
+def back_to_approved(transfer: Transfer) -> None:
+    change(transfer, state="APPROVED")
+    witness(transfer, "DISPATCHING", "APPROVED")
+
+
+@pytest.mark.parametrize("outcome", [None, "settled", "accepted", "uncertain"])
+def test_nothing_comes_back_to_approved_while_it_may_have_been_sent(claimed: Transfer, outcome: str | None) -> None:
+    with refused(NOT_ALLOWED, "an attempt is not proven unsent"):
+        conclude(claimed, outcome)
+        back_to_approved(claimed)
+
+
+@pytest.mark.parametrize("outcome", ["refused", "try_later", "barred", "challenge"])
+def test_what_is_proven_unsent_may_come_back(claimed: Transfer, outcome: str) -> None:
+    with transaction.atomic(durable=True):
+        conclude(claimed, outcome)
+        back_to_approved(claimed)
+    claimed.refresh_from_db()
+    assert claimed.state == State.APPROVED
+
+
+def test_one_doubtful_attempt_among_several_keeps_it_from_coming_back(claimed: Transfer) -> None:
+    with transaction.atomic(durable=True):
+        conclude(claimed, "uncertain")
+        attempt(claimed, 2)
+    with refused(NOT_ALLOWED, "an attempt is not proven unsent"):
+        sql("UPDATE treasury_attempt SET outcome = 'refused', concluded_at = now() WHERE number = 2")
+        back_to_approved(claimed)
+
+
+@pytest.mark.parametrize("state", [state for state in State if state != State.DISPATCHING])
+def test_no_attempt_without_a_claim(submitted: Made, state: State) -> None:
+    transfer = submitted()
+    place(transfer, state)
+    with refused(NOT_ALLOWED, "claimed before it is made"):
+        attempt(transfer, 1)
+
+
+def test_no_attempt_is_born_with_its_outcome(claimed: Transfer) -> None:
+    with refused(NOT_ALLOWED, "claimed before it is made"):
+        attempt(claimed, 2, outcome="refused", concluded_at=timezone.now())
+
+
+def test_no_second_attempt_while_the_first_may_still_be_under_way(claimed: Transfer) -> None:
+    with refused(NOT_ALLOWED, "an earlier attempt"):
+        attempt(claimed, 2, kind="resend")
+
+
+@pytest.mark.parametrize("outcome", ["settled", "accepted"])
+def test_no_second_attempt_after_the_venue_took_the_first(claimed: Transfer, outcome: str) -> None:
+    with transaction.atomic(durable=True):
+        conclude(claimed, outcome)
+    with refused(NOT_ALLOWED, "an earlier attempt"):
+        attempt(claimed, 2, kind="resend")
+
+
+def test_a_second_attempt_in_doubt_is_taken_once_the_first_call_is_over(claimed: Transfer) -> None:
+    over = timezone.now() + timedelta(minutes=5)
+    with transaction.atomic(durable=True):
+        attempt(claimed, 2, kind="resend", claimed_at=over, send_before=over, call_ends_at=over)
+    assert claimed.attempts.count() == 2
+
+
+def test_no_attempt_slips_in_while_the_transfer_steps_back(claimed: Transfer) -> None:
+    """Each of the two is allowed by what it sees alone; together they would leave a live attempt on an approval."""
+    with transaction.atomic(durable=True):
+        conclude(claimed, "try_later")
+    stepped, go = Event(), Event()
+
+    def step_back() -> None:
+        with transaction.atomic(durable=True):
+            back_to_approved(claimed)
+            stepped.set()
+            assert go.wait(30)
+
+    back = Beside(step_back)
+    assert stepped.wait(30)
+    slip = Beside(lambda: attempt(claimed, 2))
+    time.sleep(0.2)
+    go.set()
+    back.join()
+    with pytest.raises(DatabaseError, match="claimed before it is made"):
+        slip.join()
+    claimed.refresh_from_db()
+    assert (claimed.state, claimed.attempts.count()) == (State.APPROVED, 1)
+
+
+def test_an_attempt_is_numbered_once(claimed: Transfer) -> None:
+    with transaction.atomic(durable=True):
+        conclude(claimed, "uncertain")
+    with refused(TWICE, "attempt_numbered_once"):
+        attempt(claimed, 1)
+
+
+def test_an_outcome_is_written_once(claimed: Transfer) -> None:
+    with transaction.atomic(durable=True):
+        conclude(claimed, "uncertain")
+    for outcome in ("refused", "settled", None):
+        with refused(FROZEN, "written once"):
+            conclude(claimed, outcome)
+    for column, value in {"words": "nothing moved", "record": "1", "evidence": '{"a": 1}'}.items():
+        with refused(FROZEN, "written once"):
+            sql(f"UPDATE treasury_attempt SET {column} = %s", value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("id", "id + 999"),
+        ("transfer_id", "transfer_id + 999"),
+        ("number", "number + 1"),
+        ("kind", "'resend'"),
+        ("claimed_at", "claimed_at - interval '1 day'"),
+        ("send_before", "send_before + interval '1 day'"),
+        ("call_ends_at", "call_ends_at - interval '1 day'"),
+        ("worker", "'another'"),
+    ],
+)
+def test_what_was_claimed_stays_as_it_was(claimed: Transfer, column: str, value: str) -> None:
+    with refused(FROZEN, "never again"):
+        sql(f"UPDATE treasury_attempt SET {column} = {value}")
+
+
+def test_an_outcome_comes_with_its_time(claimed: Transfer) -> None:
+    with refused(NOT_ALLOWED, "attempt_outcome_has_a_time"):
+        sql("UPDATE treasury_attempt SET outcome = 'refused'")
+
+
+# -- the witness ---------------------------------------------------------------------------------------------
+
+
+def cancel_by_force(transfer: Transfer) -> None:
+    change(transfer, state="CANCELLED")
+
+
+def test_no_change_of_state_commits_without_its_entry(submitted: Made) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "the log does not say so"):
+        cancel_by_force(transfer)
+
+
+def test_the_entry_may_come_before_the_change_or_after(submitted: Made) -> None:
+    for first_the_entry in (True, False):
+        transfer = submitted()
+        with transaction.atomic(durable=True):
+            if first_the_entry:
+                witness(transfer, "SUBMITTED", "CANCELLED")
+            cancel_by_force(transfer)
+            if not first_the_entry:
+                witness(transfer, "SUBMITTED", "CANCELLED")
+        transfer.refresh_from_db()
+        assert transfer.state == State.CANCELLED
+
+
+def test_an_entry_of_another_transaction_is_no_witness(submitted: Made) -> None:
+    transfer = submitted()
+    with transaction.atomic(durable=True):
+        witness(transfer, "SUBMITTED", "CANCELLED")
+    with refused(NOT_ALLOWED, "the log does not say so"):
+        cancel_by_force(transfer)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("SUBMITTED", "EXPIRED"), ("DRAFT", "CANCELLED"), (None, "CANCELLED"), ("CANCELLED", "SUBMITTED")],
+)
+def test_an_entry_that_names_other_states_is_no_witness(submitted: Made, before: str | None, after: str) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "the log does not say so"):
+        cancel_by_force(transfer)
+        witness(transfer, before, after)
+
+
+def test_an_entry_about_another_transfer_is_no_witness(submitted: Made) -> None:
+    transfer, other = submitted(), submitted()
+    with refused(NOT_ALLOWED, "the log does not say so"):
+        cancel_by_force(transfer)
+        witness(other, "SUBMITTED", "CANCELLED")
+
+
+def test_an_entry_of_a_refusal_is_no_witness(submitted: Made) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "the log does not say so"):
+        cancel_by_force(transfer)
+        witness(transfer, "SUBMITTED", "CANCELLED", result="refused")
+
+
+def test_an_entry_that_was_rolled_back_is_no_witness(submitted: Made) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "the log does not say so"):
+        cancel_by_force(transfer)
+        sql("SAVEPOINT before_the_entry")
+        witness(transfer, "SUBMITTED", "CANCELLED")
+        sql("ROLLBACK TO SAVEPOINT before_the_entry")
+
+
+def test_an_entry_in_a_savepoint_that_was_kept_is_a_witness(submitted: Made) -> None:
+    transfer = submitted()
+    with transaction.atomic(durable=True):
+        cancel_by_force(transfer)
+        with transaction.atomic():
+            witness(transfer, "SUBMITTED", "CANCELLED")
+    transfer.refresh_from_db()
+    assert transfer.state == State.CANCELLED
+
+
+def test_each_of_two_steps_in_one_transaction_needs_its_own_entry(submitted: Made, checker: User) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "the log does not say so"):
+        decide(transfer, checker.pk)
+        approve_by_force(transfer)
+        change(transfer, state="CANCELLED")
+
+
+def test_the_witness_is_asked_of_an_upsert_too(submitted: Made) -> None:
+    transfer = submitted()
+    names = ", ".join(field.column for field in Transfer._meta.concrete_fields)
+    with refused(NOT_ALLOWED, "begins as a draft"):
+        sql(
+            f"INSERT INTO treasury_transfer ({names}) SELECT {names} FROM treasury_transfer"
+            " ON CONFLICT (id) DO UPDATE SET state = 'CANCELLED'"
+        )
+    with refused(NOT_ALLOWED, "the log does not say so"):
+        sql(
+            "MERGE INTO treasury_transfer t USING (SELECT %s::bigint AS id) s ON t.id = s.id"
+            " WHEN MATCHED THEN UPDATE SET state = 'CANCELLED'",
+            transfer.pk,
+        )
+
+
+# -- what is never taken away --------------------------------------------------------------------------------
+
+APPEND_ONLY = {
+    "treasury_auditentry": "at",
+    "treasury_auditlink": "hash",
+    "treasury_auditbatch": "root",
+    "treasury_decision": "reason",
+    "treasury_demand": "count",
+    "treasury_lookup": "words",
+    "treasury_stoprelease": "reason",
+}
+KEPT = ("treasury_transfer", "treasury_attempt", "treasury_stoporder")
+PARENTS = ("treasury_user", "treasury_connection", "treasury_account", "treasury_transfer", "treasury_stoporder")
+
+
+@pytest.fixture
+def full(claimed: Transfer, operator: User) -> Transfer:
+    """A row in every table that must refuse to lose one."""
+    at = timezone.now()
+    LookUp.objects.create(transfer=claimed, at=at, state="UNCLEAR", searched=True, found=False)
+    order = stops.stop(connection=claimed.connection, reason="drill", by=operator, at=at)
+    stops.release(stop_order_id=order.pk, by=operator, reason="drill over", at=at)
+    with guards_asleep():  # as if the sealer had been: it waits for every other session of the server
+        sql("INSERT INTO treasury_auditlink (seq, entry_id, hash) SELECT 1, min(id), %s FROM treasury_auditentry", b"1")
+        sql(
+            "INSERT INTO treasury_auditbatch (number, sealed_at, first_seq, last_seq, root, hash, upto, cluster)"
+            " VALUES (1, now(), 1, 1, %s, %s, '1', '')",
+            chain.GENESIS,
+            chain.GENESIS,
+        )
+    for table in (*APPEND_ONLY, *KEPT):
+        assert sql(f"SELECT count(*) FROM {table}") != [(0,)], table
+    return claimed
+
+
+def test_what_is_append_only_refuses_every_change(full: Transfer) -> None:
+    for table, column in APPEND_ONLY.items():
+        with refused(FROZEN, f"{table} is append-only: UPDATE refused"):
+            sql(f"UPDATE {table} SET {column} = {column}")
+
+
+def test_nothing_that_is_kept_can_be_deleted(full: Transfer) -> None:
+    for table in (*APPEND_ONLY, *KEPT):
+        with refused(FROZEN, f"{table} is append-only: DELETE refused"):
+            sql(f"DELETE FROM {table}")
+
+
+def test_nothing_that_is_kept_can_be_truncated(full: Transfer) -> None:
+    for table in (*APPEND_ONLY, *KEPT):
+        with refused(FROZEN, "is append-only: TRUNCATE refused"):
+            sql(f"TRUNCATE {table} CASCADE")
+
+
+@pytest.mark.parametrize("table", PARENTS)
+def test_truncating_a_parent_does_not_take_its_children_along(full: Transfer, table: str) -> None:
+    with refused(FROZEN, "is append-only: TRUNCATE refused"):
+        sql(f"TRUNCATE {table} CASCADE")
+
+
+def test_a_draft_cannot_be_deleted_either(drafted: Made) -> None:
+    draft = drafted()
+    with refused(FROZEN, "DELETE refused"):
+        sql("DELETE FROM treasury_transfer WHERE id = %s", draft.pk)
+
+
+def test_an_upsert_does_not_change_what_is_append_only(full: Transfer) -> None:
+    with refused(FROZEN, "UPDATE refused"):
+        sql(
+            "INSERT INTO treasury_auditlink (seq, entry_id, hash) VALUES (1, 1, '')"
+            " ON CONFLICT (seq) DO UPDATE SET hash = excluded.hash"
+        )
+
+
+# -- stop orders ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(submitted: Made, operator: User) -> int:
+    order = stops.stop(connection=submitted().connection, reason="drill", by=operator, at=timezone.now())
+    return order.pk
+
+
+def release(order: int, *people: User) -> None:
+    for one in people:
+        columns = "stop_order_id, by_id, at, reason"
+        sql(f"INSERT INTO treasury_stoprelease ({columns}) VALUES (%s, %s, now(), 'over')", order, one.pk)
+    sql("UPDATE treasury_stoporder SET released_at = now() WHERE id = %s", order)
+
+
+def test_a_stop_does_not_end_without_two_people(stopped: int, operator: User) -> None:
+    with refused(NOT_ALLOWED, "two people"):
+        release(stopped)
+    with refused(NOT_ALLOWED, "two people"):
+        release(stopped, operator)
+
+
+def test_one_person_cannot_be_the_two(stopped: int, operator: User) -> None:
+    with refused(TWICE, "stop_release_once_per_person"):
+        release(stopped, operator, operator)
+
+
+def test_two_people_end_a_stop(stopped: int, operator: User, operator2: User) -> None:
+    with transaction.atomic(durable=True):
+        release(stopped, operator, operator2)
+    assert sql("SELECT released_at IS NOT NULL FROM treasury_stoporder") == [(True,)]
+
+
+@pytest.mark.parametrize("change_", ["connection_id = 999999", "reason = 'x'", "\"by\" = 'x'", "since = now()"])
+def test_a_stop_order_stays_as_it_was_written(stopped: int, change_: str) -> None:
+    with refused(FROZEN, "stop order"):
+        sql(f"UPDATE treasury_stoporder SET {change_}")
+
+
+# -- audit entries -------------------------------------------------------------------------------------------
+
+
+def forge(canonical: str, **other: str) -> None:
+    """An entry by plain SQL. In the text, {id}, {xid} and {at} stand for what is true of it."""
+    columns = {
+        "id": "nextval(pg_get_serial_sequence('treasury_auditentry', 'id'))",
+        "xid": "pg_current_xact_id()",
+        "at": "timestamptz '2026-11-20 09:00:00+00'",
+    }
+    [(number, xid)] = sql(f"SELECT {columns['id']}, {columns['xid']}::text")
+    text = canonical.replace("{id}", str(number)).replace("{xid}", xid).replace("{at}", "2026-11-20T09:00:00.000000Z")
+    told = {**columns, "id": str(number), **other}
+    names = ", ".join(["canonical", *told])
+    sql(f"INSERT INTO treasury_auditentry ({names}) VALUES (%s, {', '.join(told.values())})", text)
+
+
+TRUE = (
+    '{"action":"a.b","at":"{at}","facts":{},"id":"{id}","result":"done","subject":"s:1","v":1,"who":{},"xid":"{xid}"}'
+)
+
+
+def test_a_true_entry_is_taken_as_it_is() -> None:
+    with transaction.atomic(durable=True):
+        forge(TRUE)
+    assert sql("SELECT action, subject, result FROM treasury_auditentry") == [("a.b", "s:1", "done")]
+
+
+@pytest.mark.parametrize("xid", ["'1'::xid8", "(pg_current_xact_id()::text::bigint + 1)::text::xid8"])
+def test_an_entry_with_a_forged_transaction_is_refused(xid: str) -> None:
+    with refused(NOT_ALLOWED, "names another transaction"):
+        forge(TRUE, xid=xid)
+
+
+def test_an_entry_whose_text_names_another_transaction_is_refused() -> None:
+    with refused(NOT_ALLOWED, "names another transaction"):
+        forge(TRUE.replace("{xid}", "1"))
+
+
+def test_an_entry_with_a_forged_time_is_refused() -> None:
+    with refused(NOT_ALLOWED, "disagrees with its canonical text"):
+        forge(TRUE, at="timestamptz '2026-11-20 09:00:00.000001+00'")
+
+
+def test_an_entry_whose_time_is_written_in_another_form_is_refused() -> None:
+    with refused(NOT_ALLOWED, "disagrees with its canonical text"):
+        forge(TRUE.replace("{at}", "2026-11-20T10:00:00.000000+01:00"))
+
+
+def test_an_entry_whose_text_names_another_number_is_refused() -> None:
+    with refused(NOT_ALLOWED, "disagrees with its canonical text"):
+        forge(TRUE.replace("{id}", "1000000"))
+
+
+@pytest.mark.parametrize("missing", ["id", "at"])
+def test_an_entry_whose_text_leaves_something_out_is_refused(missing: str) -> None:
+    with refused(NOT_ALLOWED, "disagrees with its canonical text"):
+        forge(TRUE.replace(f'"{missing}":', f'"no_{missing}":'))
+
+
+def test_an_entry_whose_text_names_no_transaction_is_refused() -> None:
+    with refused(NOT_ALLOWED, "names another transaction"):
+        forge(TRUE.replace('"xid":', '"no_xid":'))
+
+
+@pytest.mark.parametrize("column", ["who", "actor", "action", "subject", "result", "facts"])
+def test_search_columns_repeat_the_text_and_cannot_be_written(column: str) -> None:
+    with refused("428C9", "cannot insert a non-DEFAULT value"):
+        forge(TRUE, **{column: "'{}'"})
+    generated = sql(
+        "SELECT is_generated FROM information_schema.columns"
+        " WHERE table_name = 'treasury_auditentry' AND column_name = %s",
+        column,
+    )
+    assert generated == [("ALWAYS",)]
+
+
+# -- proof that the attacks can succeed ----------------------------------------------------------------------
+
+
+def test_every_guard_is_switched_on_and_none_is_missing() -> None:
+    triggers = sql(
+        "SELECT tgrelid::regclass::text, tgname, tgenabled::text FROM pg_trigger"
+        " WHERE NOT tgisinternal AND tgrelid::regclass::text LIKE 'treasury%%'"
+    )
+    assert {enabled for _, _, enabled in triggers} == {"O"}
+    found = {name for _, name, _ in triggers}
+    expected = {f"{table}_{what}" for table in (*APPEND_ONLY, *KEPT) for what in ("no_change", "no_truncate")}
+    assert (
+        expected
+        | {
+            "treasury_auditentry_true",
+            "treasury_transfer_guard",
+            "treasury_transfer_born",
+            "treasury_transfer_moved",
+            "treasury_decision_guard",
+            "treasury_demand_guard",
+            "treasury_attempt_guard",
+        }
+        <= found
+    )
+
+
+def test_with_its_trigger_off_an_attack_goes_through(submitted: Made, maker: User) -> None:
+    """So the refusals above come from the triggers, and from nothing else on the way."""
+    transfer = submitted()
+    with guards_asleep():
+        change(transfer, amount="13", expires_at=timezone.now() + timedelta(days=365))
+        decide(transfer, maker.pk)
+        change(transfer, state="SETTLED")
+        sql("UPDATE treasury_auditentry SET at = now()")
+    transfer.refresh_from_db()
+    assert (transfer.state, str(transfer.amount.normalize())) == ("SETTLED", "13")
+    assert Attempt.objects.count() == 0
+    assert connection.in_atomic_block is False

@@ -1,0 +1,140 @@
+"""What is where, how old it is, and what can be done about a connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from tests.web.swap import by_id, page_of
+from treasury.celery import app
+from treasury.models import AuditEntry, Balance, Connection, ConnectionHealth, StopOrder, Transfer, User
+
+Make = Callable[..., Transfer]
+SignIn = Callable[..., Client]
+
+
+def row(client: Client, account: str, asset: str) -> str:
+    """The words of one balance's row."""
+    for body in page_of(client.get("/")).xpath("//table[contains(@class, 'balances')]/tbody"):
+        for line in body:
+            if body.text_content().strip().startswith(account) and asset in [cell.text_content() for cell in line]:
+                return " ".join(line.text_content().split())
+    raise AssertionError(f"no row for {account} {asset}")
+
+
+def test_a_balance_shows_its_numbers_and_its_age(sign_in: SignIn, connection: Connection, maker: User) -> None:
+    Balance.objects.filter(asset="USDT").update(observed_at=timezone.now() - timedelta(seconds=42), total="1234567.5")
+    text = row(sign_in(maker), "Unified Trading", "USDT")
+    assert "1 234 567.5" in text
+    assert "1 000" in text
+    assert "42 s ago" in text
+    assert "stale" not in text
+
+
+def test_an_old_balance_is_stale_and_says_so(sign_in: SignIn, connection: Connection, maker: User) -> None:
+    Balance.objects.filter(asset="USDT").update(observed_at=timezone.now() - timedelta(minutes=6))
+    assert "6 min ago stale" in row(sign_in(maker), "Unified Trading", "USDT")
+
+
+def test_an_unreadable_balance_is_never_a_zero(sign_in: SignIn, connection: Connection, maker: User) -> None:
+    Balance.objects.filter(asset="USDT").update(total=None, movable=None, problem="the venue did not answer")
+    text = row(sign_in(maker), "Unified Trading", "USDT")
+    assert "not readable: the venue did not answer" in text
+    assert "— not readable" in text
+    assert not re.search(r"\b0\b(?! s ago)", text)
+
+
+def test_a_failed_reading_is_shown_with_its_reason(sign_in: SignIn, connection: Connection, maker: User) -> None:
+    ConnectionHealth.objects.update(problem="the key has expired")
+    assert "The last reading failed: the key has expired." in sign_in(maker).get("/").content.decode()
+
+
+def test_what_waits_for_me_is_counted_for_me_alone(
+    sign_in: SignIn, submitted: Make, checker: User, maker: User
+) -> None:
+    submitted()
+    submitted()
+    assert '2<span class="unseen"> for you' in sign_in(checker).get("/").content.decode()
+    assert '"unseen"> for you' not in sign_in(maker).get("/").content.decode()
+
+
+def test_stopping_is_an_operators_right_and_takes_a_reason(
+    sign_in: SignIn, connection: Connection, operator: User, checker: User, refused: Callable[[], Any]
+) -> None:
+    address = f"/connections/{connection.pk}/stop/"
+    assert sign_in(checker).post(address, {"reason": "x"}).status_code == 403
+    assert sign_in(operator).post(address, {"reason": " "}).status_code == 422
+    assert not StopOrder.objects.exists()
+    assert refused() == [("checker", "stop.order", f"connection:{connection.name}")]
+
+    client = sign_in(operator)
+    for _ in range(2):  # a double click is one stop
+        assert client.post(address, {"reason": "Maintenance"}).status_code == 303
+    assert StopOrder.objects.count() == 1
+    assert "Bybit main is stopped." in sign_in(checker).get("/approvals/").content.decode()
+
+
+def test_a_release_takes_two_operators(
+    sign_in: SignIn, connection: Connection, operator: User, operator2: User, maker: User
+) -> None:
+    sign_in(operator).post(f"/connections/{connection.pk}/stop/", {"reason": "Maintenance"})
+    order = StopOrder.objects.get()
+    release = f"/stops/{order.pk}/release/"
+    assert sign_in(maker).post(release, {"reason": "x"}).status_code == 403
+    assert sign_in(operator).post(release, {"reason": ""}).status_code == 422
+    assert sign_in(operator).post(release, {"reason": "Over"}).status_code == 303
+    assert sign_in(operator).post(release, {"reason": "Over"}).status_code == 409
+    assert sign_in(operator2).post(release, {"reason": "Yes"}).status_code == 303
+    assert sign_in(operator2).post(release, {"reason": "Yes"}).status_code == 409
+    order.refresh_from_db()
+    assert order.released_at is not None
+
+
+def test_a_reading_is_asked_of_a_worker_once(
+    sign_in: SignIn, connection: Connection, checker: User, rung: list[tuple[str, Any]]
+) -> None:
+    client = sign_in(checker)
+    for _ in range(2):
+        assert client.post(f"/connections/{connection.pk}/refresh/").status_code == 303
+    assert rung == [("treasury.refresh_connection", [connection.pk])]
+    assert AuditEntry.objects.filter(action="balance.ask", actor="checker").count() == 1
+    page = page_of(client.get("/"))
+    assert "Reading…" in by_id(page, f"connection-{connection.pk}").text_content()
+    assert by_id(page, "overview").get("hx-trigger") == "every 5s"
+
+    ConnectionHealth.objects.update(read_at=timezone.now())
+    assert by_id(page_of(client.get("/")), "overview").get("hx-trigger") is None
+
+
+def test_a_queue_that_is_down_is_said_and_nothing_is_logged_as_asked(
+    sign_in: SignIn, connection: Connection, checker: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object, **__: object) -> None:
+        raise OperationalError("no broker")
+
+    monkeypatch.setattr(app, "send_task", down)
+    response = sign_in(checker).post(f"/connections/{connection.pk}/refresh/")
+    assert response.status_code == 503
+    assert "the queue cannot be reached" in response.content.decode()
+    assert not AuditEntry.objects.filter(action="balance.ask").exists()
+
+
+def test_an_empty_house_says_so_in_words(sign_in: SignIn, maker: User) -> None:
+    text = sign_in(maker).get("/").content.decode()
+    assert "No connection to a venue yet." in text
+    assert "Nothing is in flight" in text
+
+
+def test_a_maker_starts_a_draft_from_an_account(sign_in: SignIn, connection: Connection, maker: User) -> None:
+    client = sign_in(maker)
+    (address, *_) = page_of(client.get("/")).xpath("//a[@class='from-here']/@href")
+    form = page_of(client.get(address))
+    (chosen,) = form.xpath("//select[@name='source']/option[@selected]/@value")
+    assert address == f"/transfers/new/?source={chosen}"

@@ -1,0 +1,188 @@
+"""One format for everyone: amounts, moments, ages; and one word for how a transfer stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+
+from treasury.audit.record import Machine
+from treasury.models import NEXT, Attempt, AuditEntry, Outcome, State, Transfer, User
+from treasury.templatetags import icons
+from treasury.templatetags.treasury import age, amount, figures, moment, until
+from treasury.transfers import access, dispatch, lifecycle, queries
+
+Make = Callable[..., Transfer]
+NOW = datetime(2026, 11, 20, 11, 43, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0", "0"),
+        ("12.5", "12.5"),
+        ("12.500000000000000000", "12.5"),
+        ("999", "999"),
+        ("1000", "1\u2009000"),
+        ("1E+24", "1\u2009000\u2009000\u2009000\u2009000\u2009000\u2009000\u2009000\u2009000"),
+        ("0.000000000000000001", "0.000000000000000001"),
+        ("1000000000000000000000000.000000000000000001", "1" + "\u2009000" * 8 + ".000000000000000001"),
+        ("-1234.5", "\u22121\u2009234.5"),
+    ],
+)
+def test_an_amount_is_whole_grouped_and_never_has_an_exponent(value: str, text: str) -> None:
+    assert amount(Decimal(value)) == text
+    assert re.sub(r"<.*?>", "", figures(Decimal(value))) == text
+
+
+def test_an_unknown_amount_is_not_a_zero() -> None:
+    assert amount(None) == "—"
+
+
+def test_moments_are_utc_and_ages_round_down() -> None:
+    assert ">20 Nov 2026, 11:43:02 UTC<" in moment(NOW)
+    for length, text in {
+        timedelta(seconds=42): "42 s ago",
+        timedelta(seconds=119): "1 min ago",
+        timedelta(hours=47): "47 h ago",
+        timedelta(days=3): "3 d ago",
+        timedelta(seconds=-3): "0 s ago",
+    }.items():
+        assert f">{text}<" in age(NOW - length, NOW)
+    assert until(NOW + timedelta(hours=23), NOW) == "in 23 h"
+    assert until(NOW, NOW) == "over"
+
+
+def test_every_standing_has_its_icon_and_the_words_of_its_state() -> None:
+    for key, standing in queries.STANDINGS.items():
+        assert icons.STROKES[key]
+        assert standing.key == key
+    labels = {standing.label for standing in queries.STANDINGS.values()}
+    assert labels == {state.label for state in State} | {"Held", "Outcome unknown"}
+
+
+def agree(transfer: Transfer, at: datetime) -> str:
+    """What the function says of one; the query must say the same."""
+    fresh = Transfer.objects.get(pk=transfer.pk)
+    one = queries.standing(fresh, at)
+    many = queries.with_standing(Transfer.objects.all(), at).get(pk=transfer.pk)
+    assert many.standing_key == one.key
+    return one.key
+
+
+def sending(transfer: Transfer, at: datetime) -> Attempt:
+    with transaction.atomic():
+        return dispatch.enter(lifecycle.locked(transfer.reference), kind="send", at=at, action="transfer.dispatch")
+
+
+def test_the_function_and_the_query_agree(drafted: Make, submitted: Make, approved: Make, at: datetime) -> None:
+    assert agree(drafted(), at) == "draft"
+    assert agree(submitted(), at) == "submitted"
+    transfer = approved()
+    assert agree(transfer, at) == "approved"
+    Transfer.objects.filter(pk=transfer.pk).update(held="a stop order stands")
+    assert agree(transfer, at) == "held"
+    attempt = sending(transfer, at)
+    assert agree(transfer, attempt.call_ends_at - timedelta(seconds=1)) == "sending"
+    assert agree(transfer, attempt.call_ends_at) == "unknown"
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_they_agree_on_every_answer_of_a_venue(approved: Make, at: datetime, outcome: Outcome) -> None:
+    transfer = approved()
+    attempt = sending(transfer, at)
+    Attempt.objects.filter(pk=attempt.pk).update(outcome=outcome, concluded_at=at)
+    expected = "unknown" if outcome == Outcome.UNCERTAIN else "sending"
+    assert agree(transfer, at + timedelta(days=1)) == expected
+
+
+@pytest.mark.parametrize("end", sorted(NEXT[State.DISPATCHING] - {State.APPROVED}))
+def test_they_agree_on_what_follows_a_send(approved: Make, at: datetime, end: State) -> None:
+    transfer = approved()
+    sending(transfer, at)
+    with transaction.atomic():
+        lifecycle.advance(
+            lifecycle.locked(transfer.reference), end, by=Machine("tests"), at=at, action="transfer.settle"
+        )
+    assert agree(transfer, at) == {"DISPATCHED": "sent"}.get(end, end.lower())
+
+
+def test_money_is_at_risk_in_doubt_and_past_the_settle_limit(approved: Make, maker: User, at: datetime) -> None:
+    transfer = approved()
+    attempt = sending(transfer, at)
+    assert queries.at_risk(maker, at) == []
+    assert queries.at_risk(maker, attempt.call_ends_at) == [transfer]
+    with transaction.atomic():
+        lifecycle.advance(
+            lifecycle.locked(transfer.reference),
+            State.DISPATCHED,
+            by=Machine("tests"),
+            at=at,
+            action="transfer.settle",
+        )
+    assert queries.at_risk(maker, at + timedelta(minutes=29)) == []
+    assert queries.at_risk(maker, at + timedelta(minutes=31)) == [transfer]
+
+
+def test_who_may_see_it_is_the_same_question_for_one_and_for_many(
+    drafted: Make, submitted: Make, maker: User, maker2: User, checker: User, auditor: User
+) -> None:
+    drafted()
+    submitted()
+    for who in (maker, maker2, checker, auditor):
+        seen = {one.pk for one in Transfer.objects.all() if access.may_see(one, who)}
+        assert seen == set(queries.visible_to(who).values_list("pk", flat=True))
+
+
+def test_the_page_says_outcome_unknown_and_warns_against_sending_again(
+    sign_in: Callable[..., Client], approved: Make, maker: User
+) -> None:
+    transfer = approved()
+    sending(transfer, timezone.now() - timedelta(minutes=5))
+    text = sign_in(maker).get(f"/transfers/{transfer.reference}/").content.decode()
+    assert "chip-unknown" in text
+    assert "We do not know yet whether it moved." in text
+    overview = sign_in(maker).get("/").content.decode()
+    assert "Money at risk" in overview
+
+
+def test_the_timeline_has_every_entry_in_words(sign_in: Callable[..., Client], approved: Make, checker: User) -> None:
+    transfer = approved()
+    text = sign_in(checker).get(f"/transfers/{transfer.reference}/").content.decode()
+    assert text.count('<p class="step">') == AuditEntry.objects.filter(subject=transfer.subject).count() == 3
+    for words in ("drafted it", "submitted it for approval", "approved it"):
+        assert f"</strong> {words} <span" in text
+    assert transfer.digest in text
+    assert "&quot;amount&quot;:&quot;12.5&quot;" in text
+
+
+def test_a_transfer_to_confirm_names_the_venues_deadline_and_never_its_token(
+    sign_in: Callable[..., Client], approved: Make, maker: User, at: datetime
+) -> None:
+    transfer = approved()
+    attempt = sending(transfer, at)
+    Attempt.objects.filter(pk=attempt.pk).update(
+        outcome=Outcome.CHALLENGE,
+        concluded_at=at,
+        challenge={"token": "hush-hush", "deadline": "2026-11-20T12:00:00+00:00"},
+    )
+    with transaction.atomic():
+        lifecycle.advance(
+            lifecycle.locked(transfer.reference),
+            State.CONFIRMING,
+            by=Machine("tests"),
+            at=at,
+            action="attempt.conclude",
+        )
+    text = sign_in(maker).get(f"/transfers/{transfer.reference}/").content.decode()
+    assert (
+        "Nothing moved yet. The venue waits for a person to confirm it there, until 20 Nov 2026, 12:00:00 UTC." in text
+    )
+    assert "Confirm at the venue" in text
+    assert "hush-hush" not in text

@@ -1,0 +1,91 @@
+"""Windows on what we hold, where, and where sending is stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+
+from treasury.admin.window import Part, Window, amount
+from treasury.models import Account, Balance, Connection, ConnectionHealth, StopOrder, StopRelease
+
+
+class Health(Part):
+    model = ConnectionHealth
+    fields = ("read_at", "problem", "limited_until")
+    show_change_link = False
+
+
+@admin.register(Connection)
+class Connections(Window):
+    """Without ``credentials``, encrypted as they are: no page of the product ever shows them again."""
+
+    list_display = ("name", "venue", "environment", "login", "created_at")
+    list_display_links = ("name",)
+    list_filter = ("venue", "environment")
+    search_fields = ("name", "venue", "login")
+    date_hierarchy = "created_at"
+    fields = ("name", "venue", "environment", "login", "created_at")
+    inlines = (Health,)
+
+    def subject(self, row: Any) -> str:
+        return f"connection:{row.name}"
+
+
+TOTAL, MOVABLE = amount("total", "total"), amount("movable", "movable")
+
+
+class Balances(Part):
+    model = Balance
+    fields = ("asset", TOTAL, MOVABLE, "observed_at", "problem")
+    readonly_fields = (TOTAL, MOVABLE)
+
+
+@admin.register(Account)
+class Accounts(Window):
+    list_display = ("title", "connection", "address", "kind", "quiet")
+    list_display_links = ("title",)
+    list_select_related = ("connection",)
+    list_filter = ("connection", "kind", "quiet")
+    search_fields = ("title", "address", "connection__name")
+    fields = ("connection", "address", "kind", "title", "quiet")
+    inlines = (Balances,)
+
+    def subject(self, row: Any) -> str:
+        return f"connection:{row.connection.name}"
+
+
+@admin.register(Balance)
+class AllBalances(Window):
+    list_display = ("account", "asset", TOTAL, MOVABLE, "observed_at", "problem")
+    list_display_links = ("account",)
+    list_select_related = ("account__connection",)
+    list_filter = ("account__connection", "asset", ("problem", admin.EmptyFieldListFilter))
+    search_fields = ("account__title", "account__address", "account__connection__name", "=asset")
+    date_hierarchy = "observed_at"
+    fields = ("account", "asset", TOTAL, MOVABLE, "observed_at", "problem")
+    readonly_fields = (TOTAL, MOVABLE)
+
+    def subject(self, row: Any) -> str:
+        return f"connection:{row.account.connection.name}"
+
+
+class Releases(Part):
+    model = StopRelease
+    fields = ("by", "at", "reason")
+    show_change_link = False
+
+
+@admin.register(StopOrder)
+class StopOrders(Window):
+    list_display = ("connection", "reason", "by", "since", "released_at")
+    list_display_links = ("connection",)
+    list_select_related = ("connection",)
+    list_filter = (("released_at", admin.EmptyFieldListFilter), "connection")
+    search_fields = ("reason", "by", "connection__name")
+    date_hierarchy = "since"
+    fields = ("connection", "reason", "by", "since", "released_at")
+    inlines = (Releases,)
+
+    def subject(self, row: Any) -> str:
+        return f"connection:{row.connection.name}"

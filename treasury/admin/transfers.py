@@ -1,0 +1,163 @@
+"""Windows on transfers, and on what people and venues said of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+
+from treasury.admin.window import Part, Window, amount
+from treasury.models import Attempt, Decision, Demand, LookUp, Transfer
+
+AMOUNT = amount("amount", "amount")
+
+
+class Demands(Part):
+    model = Demand
+    fields = ("round", "group", "count")
+
+
+class Decisions(Part):
+    model = Decision
+    fields = ("round", "verdict", "by", "at", "factor", "counts_for", "reason")
+
+
+class Attempts(Part):
+    model = Attempt
+    fields = ("number", "kind", "claimed_at", "send_before", "outcome", "concluded_at", "words", "record")
+
+
+class LookUps(Part):
+    model = LookUp
+    fields = ("at", "state", "searched", "found", "words")
+
+
+@admin.register(Transfer)
+class Transfers(Window):
+    list_display = (
+        "reference",
+        "state",
+        AMOUNT,
+        "asset",
+        "source",
+        "destination",
+        "maker",
+        "created_at",
+        "changed_at",
+    )
+    list_display_links = ("reference",)
+    list_select_related = ("connection", "source__connection", "destination__connection", "maker")
+    list_filter = ("state", "connection", "asset", ("maker", admin.RelatedOnlyFieldListFilter))
+    search_fields = ("reference", "reason", "=digest", "=key", "maker__username", "attempts__record")
+    search_help_text = "Reference, reason, maker, digest, key, or the venue's own record"
+    date_hierarchy = "created_at"
+    fields = (
+        "reference",
+        "state",
+        "maker",
+        "connection",
+        "source",
+        "destination",
+        "asset",
+        AMOUNT,
+        "reason",
+        "copied_from",
+        "round",
+        "key",
+        "digest",
+        "instruction",
+        "submitted_at",
+        "expires_at",
+        "held",
+        "outcome",
+        "due_at",
+        "created_at",
+        "changed_at",
+    )
+    readonly_fields = (AMOUNT,)
+    inlines = (Demands, Decisions, Attempts, LookUps)
+
+    def subject(self, row: Any) -> str:
+        return str(row.subject)
+
+
+@admin.register(Decision)
+class AllDecisions(Window):
+    list_display = ("transfer", "round", "verdict", "by", "at", "factor", "digest", "reason")
+    list_display_links = ("transfer",)
+    list_select_related = ("transfer", "by")
+    list_filter = ("verdict", "factor", ("by", admin.RelatedOnlyFieldListFilter))
+    search_fields = ("transfer__reference", "by__username", "=digest", "reason")
+    date_hierarchy = "at"
+    fields = (
+        "transfer",
+        "round",
+        "verdict",
+        "by",
+        "at",
+        "digest",
+        "instruction",
+        "counts_for",
+        "factor",
+        "reason",
+    )
+
+    def subject(self, row: Any) -> str:
+        return str(row.transfer.subject)
+
+
+@admin.register(Demand)
+class AllDemands(Window):
+    list_display = ("transfer", "round", "group", "count")
+    list_display_links = ("transfer",)
+    list_select_related = ("transfer",)
+    list_filter = ("group", "count")
+    search_fields = ("transfer__reference", "group")
+    date_hierarchy = "transfer__submitted_at"
+    fields = ("transfer", "round", "group", "count")
+
+    def subject(self, row: Any) -> str:
+        return str(row.transfer.subject)
+
+
+@admin.register(Attempt)
+class AllAttempts(Window):
+    """Without ``challenge``: whoever holds its token can answer for the person who confirms at the venue."""
+
+    list_display = ("transfer", "number", "kind", "claimed_at", "outcome", "concluded_at", "record", "worker")
+    list_display_links = ("transfer",)
+    list_select_related = ("transfer",)
+    list_filter = ("outcome", "kind", "transfer__connection")
+    search_fields = ("transfer__reference", "=record", "words")
+    date_hierarchy = "claimed_at"
+    fields = (
+        "transfer",
+        "number",
+        "kind",
+        "claimed_at",
+        "send_before",
+        "call_ends_at",
+        "worker",
+        "outcome",
+        "concluded_at",
+        "words",
+        "record",
+        "evidence",
+    )
+
+    def subject(self, row: Any) -> str:
+        return str(row.transfer.subject)
+
+
+@admin.register(LookUp)
+class AllLookUps(Window):
+    list_display = ("transfer", "at", "state", "searched", "found", "words")
+    list_display_links = ("transfer",)
+    list_select_related = ("transfer",)
+    list_filter = ("state", "searched", "found", "transfer__connection")
+    search_fields = ("transfer__reference", "words")
+    date_hierarchy = "at"
+    fields = ("transfer", "at", "state", "searched", "found", "words", "evidence")
+
+    def subject(self, row: Any) -> str:
+        return str(row.transfer.subject)

@@ -1,0 +1,128 @@
+"""How numbers, moments and states look: one format for everyone, wherever they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from treasury.models.amount import grouped, plain
+from treasury.templatetags.icons import icon
+from treasury.transfers.instruction import fingerprint as digest_fingerprint
+from treasury.transfers.queries import STANDINGS, Standing
+
+register = template.Library()
+register.simple_tag(icon)
+
+
+@register.filter
+def amount(value: Decimal | None) -> str:
+    """ "12 345.678" in groups of three, U+2009 between them; never rounded, never an exponent. Unknown: "—"."""
+    return "—" if value is None else grouped(value)
+
+
+@register.filter
+def figures(value: Decimal | None) -> SafeString:
+    """The same amount for a column: its decimals stand in a box as wide as the column's longest."""
+    if value is None:
+        return format_html('<span class="unknown">{}</span>', "—")
+    whole, point, decimals = amount(value).partition(".")
+    return format_html('<span class="figure">{}<span class="decimals">{}{}</span></span>', whole, point, decimals)
+
+
+@register.filter
+def decimals(rows: Iterable[Any]) -> int:
+    """How many decimals the longest amount of a column has, so that its points line up."""
+    return max((places(row.amount) for row in rows), default=0)
+
+
+def places(value: Decimal) -> int:
+    return len(plain(value).partition(".")[2])
+
+
+@register.filter
+def moment(at: datetime | None) -> SafeString:
+    """ "20 Nov 2026, 11:43:02 UTC"."""
+    if at is None:
+        return format_html("{}", "—")
+    machine = at.astimezone(UTC).isoformat(timespec="seconds")
+    return format_html('<time datetime="{}">{}</time>', machine, on_the_clock(at))
+
+
+def on_the_clock(at: datetime) -> str:
+    utc = at.astimezone(UTC)
+    return f"{utc.day} {utc:%b %Y, %H:%M:%S} UTC"
+
+
+@register.filter
+def age(then: datetime, now: datetime) -> SafeString:
+    """ "42 s ago"; the page's own script keeps it true while the page stays open."""
+    return format_html(
+        '<time class="age" datetime="{}">{} ago</time>',
+        then.astimezone(UTC).isoformat(timespec="seconds"),
+        span(max(now - then, timedelta())),
+    )
+
+
+@register.filter
+def until(then: datetime, now: datetime) -> str:
+    """ "in 23 h", or "over"."""
+    return f"in {span(then - now)}" if then > now else "over"
+
+
+def span(length: timedelta) -> str:
+    seconds = int(length.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size * (2 if unit == "d" else 1):
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+@register.filter
+def fingerprint(digest: str | None) -> str:
+    """The first 16 hex digits in fours, for eyes."""
+    return digest_fingerprint(digest or "")
+
+
+@register.filter
+def evidence(facts: Any) -> str:
+    """What a venue said, one word to a line."""
+    return json.dumps(facts, indent=2, ensure_ascii=False, sort_keys=True)
+
+
+@register.filter
+def hexadecimal(value: bytes) -> str:
+    return value.hex()
+
+
+@register.filter
+def standing(key: str) -> Standing:
+    """The standing that a list's ``standing_key`` names."""
+    return STANDINGS[key]
+
+
+@register.inclusion_tag("house/_chip.html")
+def chip(standing: Standing) -> dict[str, Any]:
+    """A state as icon, text and colour: three cues, so that none is needed."""
+    return {"standing": standing}
+
+
+@register.inclusion_tag("house/_field.html")
+def field(bound: Any, hint: str = "") -> dict[str, Any]:
+    """A form's field with its label, its hint and its error, each tied to it for a screen reader."""
+    described = [f"{bound.auto_id}-hint"] if hint else []
+    if bound.errors:
+        described.append(f"{bound.auto_id}-error")
+    attributes: dict[str, str] = {}
+    if described:
+        attributes["aria-describedby"] = " ".join(described)
+    if bound.errors:
+        attributes["aria-invalid"] = "true"
+    # Django would add a describedby of its own for errors, naming an element that this markup does not have.
+    return {"bound": bound, "widget": bound.as_widget(attrs=attributes), "hint": hint}

@@ -1,0 +1,164 @@
+"""Everything that one transfer's card shows, gathered for one person at one moment."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from treasury.balances.holdings import balance_of
+from treasury.models import IN_FLIGHT, Account, Balance, Decision, State, Transfer, User, Verdict
+from treasury.templatetags.treasury import on_the_clock
+from treasury.transfers import access, draft, queries
+from treasury.web import timeline
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What the transfer would do to one account, by the stored balance. Unknown stays unknown."""
+
+    side: str
+    account: Account
+    balance: Balance | None
+    after: Decimal | None
+
+
+@dataclass(frozen=True)
+class Approvals:
+    """How far this round has come: ``have`` of ``need`` approvals, and the decisions of all rounds."""
+
+    have: int
+    need: int
+    decisions: list[Decision]
+
+
+def context_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]:
+    standing = queries.standing(transfer, at)
+    approvals = approvals_of(transfer)
+    return {
+        "transfer": transfer,
+        "standing": standing,
+        "at": at,
+        "money": what_happened(transfer, standing.key, approvals, at),
+        "approvals": approvals,
+        "effects": effects_of(transfer),
+        "warning": draft.more_than_movable(transfer),
+        "steps": timeline.steps_of(transfer),
+        "attempts": list(transfer.attempts.all()),
+        "look_ups": list(transfer.look_ups.all()),
+        "live": is_live(transfer),
+        "refused": "",
+        "differences": [],
+        **rights_of(transfer, person, at),
+    }
+
+
+def is_live(transfer: Transfer) -> bool:
+    """Whether it may move on without anybody at this page: approved, or on its way."""
+    return transfer.state == State.APPROVED or transfer.state in IN_FLIGHT
+
+
+def rights_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]:
+    """What to offer, by the very sentences the verbs insist on."""
+    why_not_decide = access.why_not_decide(transfer, person)
+    if why_not_decide is None and transfer.expires_at is not None and at >= transfer.expires_at:
+        why_not_decide = "Its time is over; it can no longer be approved."
+    return {
+        "why_not_decide": why_not_decide or "",
+        "may_edit": access.why_not_edit(transfer, person) is None,
+        "may_cancel": access.why_not_cancel(transfer, person) is None,
+        "may_draft_again": access.why_not_draft_again(transfer, person) is None,
+    }
+
+
+def approvals_of(transfer: Transfer) -> Approvals:
+    decisions = list(transfer.decisions.select_related("by"))
+    counted = [
+        decision for decision in decisions if decision.round == transfer.round and decision.verdict == Verdict.APPROVE
+    ]
+    need = sum(demand.count for demand in transfer.demands.filter(round=transfer.round))
+    return Approvals(have=len(counted), need=need, decisions=decisions)
+
+
+def effects_of(transfer: Transfer) -> list[Effect]:
+    """Both balances before and after, while the decision is still open."""
+    if transfer.state not in (State.DRAFT, State.SUBMITTED):
+        return []
+    return [
+        effect("From", transfer.source, transfer.asset, -transfer.amount),
+        effect("To", transfer.destination, transfer.asset, transfer.amount),
+    ]
+
+
+def effect(side: str, account: Account, asset: str, change: Decimal) -> Effect:
+    balance = balance_of(account, asset)
+    after = None if balance is None or balance.total is None else balance.total + change
+    return Effect(side=side, account=account, balance=balance, after=after)
+
+
+def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: datetime) -> str:
+    """What happened to the money, first; then why."""
+    if transfer.outcome and transfer.has_ended:
+        return transfer.outcome
+    if key == "confirming":
+        return f"Nothing moved yet. The venue waits for a person to confirm it there{confirm_by(transfer)}."
+    if transfer.outcome and key == "submitted":  # the dispatcher sent it back
+        return f"{transfer.outcome.rstrip('.')}. It has {approvals.have} of {approvals.need} approvals."
+    sentences = {
+        "draft": "Nothing moved. It is a draft; nobody has been asked yet.",
+        "submitted": f"Nothing moved. It has {approvals.have} of {approvals.need} approvals.",
+        "approved": "Nothing moved yet. It is approved and will be sent in a moment.",
+        "held": f"Nothing moved. It is approved and held back: {transfer.held.rstrip('.')}.",
+        "sending": "It is being sent. Until the venue answers, take it as moving.",
+        "unknown": "We do not know yet whether it moved. The venue's records are being searched; do not send it again.",
+        "sent": "The venue took it. The money is on its way.",
+        "settled": "It moved.",
+        "failed": "It failed. Nothing moved.",
+        "rejected": "Nothing moved. It was rejected.",
+        "cancelled": "Nothing moved. It was cancelled.",
+        "expired": "Nothing moved. Its time ran out.",
+    }
+    if key == "sent" and queries.is_overdue(transfer, at):
+        return "The venue took it and has not settled it in its usual time. Look at the venue; do not send it again."
+    return sentences[key]
+
+
+def confirm_by(transfer: Transfer) -> str:
+    """Until when the venue waits, as it said itself."""
+    asked = transfer.attempts.exclude(challenge=None).order_by("number").last()
+    deadline = (asked.challenge or {}).get("deadline") if asked else None
+    return f", until {on_the_clock(datetime.fromisoformat(deadline))}" if deadline else ""
+
+
+def instruction_words(transfer: Transfer) -> dict[str, str]:
+    """The canonical instruction's own words, for reading."""
+    return {} if transfer.instruction is None else read(transfer.instruction)
+
+
+def read(instruction: str) -> dict[str, str]:
+    """An instruction's words, or none when the text is not one."""
+    try:
+        words = json.loads(instruction)
+    except ValueError:
+        return {}
+    return {str(key): str(value) for key, value in words.items()} if isinstance(words, dict) else {}
+
+
+@dataclass(frozen=True)
+class Difference:
+    word: str
+    seen: str
+    now: str
+
+
+def differences(transfer: Transfer, *, instruction: str, digest: str) -> list[Difference]:
+    """What the page that was decided on showed, against what the transfer says."""
+    seen, now = read(instruction), instruction_words(transfer)
+    words = [
+        Difference(word, seen.get(word, "—"), now.get(word, "—"))
+        for word in sorted(seen.keys() | now.keys())
+        if seen and seen.get(word) != now.get(word)
+    ]
+    return [*words, Difference("digest", digest or "—", transfer.digest or "—")]

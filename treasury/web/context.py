@@ -1,0 +1,38 @@
+"""What every page of the house shows: whether this is practice, who is signed in, what waits, what is stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+
+from treasury.controls.roles import MAKERS, ROLES, groups_of
+from treasury.models import StopOrder, User
+from treasury.transfers import queries
+
+SECTIONS = ("transfers", "approvals", "audit")
+
+
+def house(request: HttpRequest) -> dict[str, Any]:
+    at = timezone.now()
+    context: dict[str, Any] = {"practice": settings.PRACTICE, "at": at, "beside": False, "person": None}
+    user = getattr(request, "user", None)
+    if not isinstance(user, User) or not user.is_authenticated:
+        return context
+    first = request.path_info.strip("/").partition("/")[0]
+    groups = groups_of(user)
+    return context | {
+        "person": user,
+        "roles": [role for role in ROLES if role in groups],
+        "may_draft": MAKERS in groups,
+        "section": first if first in SECTIONS else "overview",
+        "waiting_count": queries.waiting_for(user, at).count(),
+        "risk_count": len(queries.at_risk(user, at)),
+        "stops_standing": (
+            StopOrder.objects.filter(released_at=None).select_related("connection").order_by("since", "pk")
+            if groups
+            else []
+        ),
+    }

@@ -1,0 +1,47 @@
+"""One answer, two shapes: a whole page, or for htmx the part that it swaps in, so that both show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
+
+from treasury.models import User
+
+STOP_POLLING = 286
+
+
+class Request(HttpRequest):
+    """A request of somebody who is signed in; ``SignedInOnly`` lets no other through to a view that takes it."""
+
+    htmx: HtmxDetails
+    user: User
+
+
+def wants_part(request: HttpRequest) -> bool:
+    """Whether htmx asks. A history restore replaces the whole page, so it gets one."""
+    details: HtmxDetails = request.htmx  # type: ignore[attr-defined]
+    return bool(details) and not details.history_restore_request and not details.boosted
+
+
+def answer(
+    request: HttpRequest, page: str, part: str, context: Mapping[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """The page, or its part together with the header, whose counts the same step may have changed."""
+    if not wants_part(request):
+        return render(request, page, context, status=status)
+    html = render_to_string(part, context, request)
+    header = render_to_string("house/_header.html", {"beside": True}, request)
+    return HttpResponse(html + header, status=status)
+
+
+def go(request: HttpRequest, to: Any) -> HttpResponse:
+    """On to another page, by a redirect or, for htmx, by telling it to go there."""
+    response = redirect(to)
+    response.status_code = 303
+    return HttpResponseClientRedirect(response.url) if wants_part(request) else response
