@@ -94,7 +94,15 @@ def test_a_real_dump_in_a_real_other_cluster(tmp_path: Path) -> None:
     before = chain.verify()
     assert (before.entries, before.unsealed) == (40, 7)
 
-    here, there = postgres.keywords(connection.settings_dict), postgres.start(tmp_path / "other", durable=False)
+    here, other = postgres.keywords(connection.settings_dict), tmp_path / "other"
+    there = postgres.start(other, durable=False)
+    try:
+        restored(here, there, tmp_path)
+    finally:
+        postgres.release(other)
+
+
+def restored(here: str, there: str, tmp_path: Path) -> None:
     dump = tmp_path / "dump.sql"
     run(postgres.programs() / "pg_dump", "--dbname", here, "--file", str(dump), "--no-owner")
     run(postgres.programs() / "psql", "--dbname", there, "-v", "ON_ERROR_STOP=1", "--quiet", "--file", str(dump))

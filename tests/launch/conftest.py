@@ -25,7 +25,8 @@ from treasury.launch import postgres
 address = postgres.start(Path(sys.argv[1]), durable=False)
 for _ in sys.stdin:
     with psycopg.connect(address) as connection:
-        print(connection.execute("SELECT 'works'").fetchone()[0], flush=True)
+        answer = connection.execute("SELECT 'works'").fetchone()[0]
+    print(answer, flush=True)  # with the connection closed: the server may be killed as soon as this is read
 """
 
 

@@ -181,7 +181,7 @@ def test_its_settings_are_those_of_a_ledger(account: Account, home: Path) -> Non
         assert sockets.folder(home).stat().st_mode & 0o777 == 0o700
         assert address == postgres.dsn(home)
     finally:
-        postgres.release()
+        postgres.release(home)
 
 
 @as_we_are

@@ -68,7 +68,7 @@ def test_more_than_is_movable_is_warned_of_and_saved(
     response = sign_in(maker).post("/transfers/new/", words(unified, fund, amount="1000.01"), follow=True)
 
     assert response.status_code == 200
-    assert "Only 1000 USDT of Unified Trading can be moved now." in response.content.decode()
+    assert "Only 1\u2009000 USDT of Unified Trading can be moved now." in response.content.decode()
     assert Transfer.objects.get().state == State.DRAFT
 
 

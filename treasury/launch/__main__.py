@@ -32,7 +32,10 @@ def main(arguments: Sequence[str]) -> int:
             return product.run(signals, places.home() / "screenshots", port, ["-m", "tests.screenshots", *rest])
         postgres.stop_on_sigterm()
         if command == "test":
-            return _python(["-m", "pytest", *rest], _with_database("test-postgres", durable=False))
+            return _python(
+                ["-m", "pytest", "-n", "auto", "--maxprocesses", "4", *rest],
+                _with_database("test-postgres", durable=False),
+            )
         if command == "lint":
             return checks.lint(_with_database("test-postgres", durable=False))
         if command == "bench":

@@ -113,14 +113,14 @@ def is_up(home: Path) -> bool:
         return False
 
 
-def release() -> None:
-    """Stop using every server that this process started or attached to; the last user of a server stops it.
+def release(only: Path | None = None) -> None:
+    """Stop using the server of this home, or every server that this process uses; the last user of one stops it.
 
     Does nothing in a forked child: what its parent uses stays.
     """
     with _threads:
         for home, (process, _) in list(_users.items()):
-            if process == os.getpid() and home.exists():
+            if process == os.getpid() and home.exists() and (only is None or home == only.resolve()):
                 with _one_at_a_time(home):
                     _count_out(home)
                     if _nobody_else(home):
