@@ -81,6 +81,7 @@ AFTER_IP_BAN = timedelta(minutes=10)
 LONGEST_WAIT = timedelta(hours=1)
 
 KINDS = {"UNIFIED": "Unified Trading", "FUND": "Funding"}
+ROUTES = (("UNIFIED", "FUND"), ("FUND", "UNIFIED"))
 LEGACY_KINDS = ("CONTRACT", "SPOT", "OPTION", "INVESTMENT", "COPYTRADING")
 EXACT = Context(prec=100)
 
@@ -308,7 +309,7 @@ class Bybit:
         return [VenueAccount(address=kind, kind=kind, title=title) for kind, title in KINDS.items()]
 
     def routes(self) -> list[tuple[str, str]]:
-        return [("UNIFIED", "FUND"), ("FUND", "UNIFIED")]
+        return list(ROUTES)
 
     def assets(self, source: str, destination: str) -> list[str]:
         """Ask asset/transferable-coin."""
@@ -501,7 +502,7 @@ class Bybit:
             if ours:
                 return self._standing(instruction, ours, seen)
             cursor = str(result.get("nextPageCursor") or "")
-            if not records or not cursor:
+            if not cursor:
                 return self._nothing_found(sent_at, receipt, seen)
         raise TryLater(
             "Could not look it up: the search did not come to an end.",
@@ -699,6 +700,7 @@ VENUE = Venue(
     },
     build=Bybit,
     account_kinds=KINDS,
+    routes=ROUTES,
     # rate-limit; per user, and the address as a whole may make 600 requests in 5 s.
     limits={
         "send": Limit(calls=60, per=timedelta(minutes=1)),

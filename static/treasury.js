@@ -6,7 +6,11 @@
   const live = document.getElementById("live-updates");
   const polls = () => document.querySelector("[hx-trigger^='every']") !== null;
 
-  const isPoll = (event) => (event.detail.elt.getAttribute("hx-trigger") || "").startsWith("every");
+  // Who asked: in a swap's event ``elt`` is what is swapped, and a form's target may be a region that polls.
+  const isPoll = (event) => {
+    const asked = event.detail.requestConfig?.elt || event.detail.elt;
+    return (asked.getAttribute("hx-trigger") || "").startsWith("every");
+  };
   const typedIn = (region) =>
     [...region.querySelectorAll("input:not([type=hidden]), textarea")].some((box) => box.value !== box.defaultValue);
   // A heading that was focused to be read aloud is not in use; a control is.

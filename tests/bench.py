@@ -69,7 +69,8 @@ def product() -> Iterator[str]:
             "4",
         ),
         (*worker, "-n", "sends@bench", "-Q", "sends"),
-        (*worker, "-n", "reads@bench", "-Q", "reads,chores"),
+        (*worker, "-n", "reads@bench", "-Q", "reads"),
+        (*worker, "-n", "chores@bench", "-Q", "chores"),
         (
             "-m",
             "celery",
@@ -114,7 +115,11 @@ def clicks(venue: object, address: str, people: object) -> None:
             clicked = time.time()
             answer = browser.post(
                 f"/transfers/{transfer.reference}/approve/",
-                data={"digest": transfer.digest, "csrfmiddlewaretoken": browser.cookies["csrftoken"]},
+                data={
+                    "digest": transfer.digest,
+                    "round": transfer.round,
+                    "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+                },
                 headers={"Referer": address},
             )
             answer.raise_for_status()

@@ -78,6 +78,7 @@ def approved(count: int) -> list[str]:
                 reference=made.reference,
                 checker=checker,
                 digest=made.digest or "",
+                round=made.round,
                 factor="password",
                 at=timezone.now() + timedelta(hours=1),
             )

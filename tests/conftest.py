@@ -198,6 +198,7 @@ def approved(submitted: Callable[..., Transfer], checker: User) -> Callable[...,
             reference=transfer.reference,
             checker=checker,
             digest=transfer.digest,
+            round=transfer.round,
             factor="password",
             at=timezone.now(),
         )

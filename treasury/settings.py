@@ -43,7 +43,10 @@ def amounts(name: str, default: str) -> dict[str, Decimal]:
     """ "USDT=10000,*=0" as {asset: amount}."""
     pairs = (pair.split("=") for pair in os.environ.get(name, default).split(",") if pair)
     try:
-        return {asset.strip(): Decimal(amount) for asset, amount in pairs}
+        found = {asset.strip(): Decimal(amount) for asset, amount in pairs}
+        if all(amount.is_finite() and amount >= 0 for amount in found.values()):
+            return found
+        raise ValueError("an amount is a plain number")
     except (ValueError, ArithmeticError):
         raise ImproperlyConfigured(f"{name} must read ASSET=AMOUNT,ASSET=AMOUNT, as in {default!r}.") from None
 
@@ -192,7 +195,7 @@ if CELERY_BROKER_URL.startswith("pgmq"):
         # The key=value form: kombu parses a URL with ?host= wrongly.
         "conn_string": postgres.keywords(_database),
         "init_extension": False,  # pgmq is installed by a migration, as plain SQL
-        "visibility_timeout": 300,  # above the longest task (a send is bounded by 30 s)
+        "visibility_timeout": 300,  # a task that takes longer is started again, and finds nothing left to claim
         "poll_interval_ms": 20,
         "wait_time_seconds": 1,
         "polling_interval": 0.02,

@@ -6,20 +6,23 @@ No autoretry and no loop around a send: a task that dies loses nothing, the next
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
+import psycopg
 from celery.signals import beat_init, worker_init
 from django.conf import settings
-from django.db.models import F, Q
+from django.db import connection as database
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from treasury.audit import chain
-from treasury.balances.refresh import NotRead, refresh
+from treasury.balances.refresh import REFRESH, NotRead, refresh
 from treasury.celery import app
 from treasury.controls.people import insist_on_no_practice_data
+from treasury.launch import postgres
 from treasury.models import Connection, State, Transfer
-from treasury.transfers import access, cancel, confirm, dispatch, settle
-from treasury.venues import one_at_a_time
+from treasury.transfers import access, bell, cancel, confirm, dispatch, guards, settle
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +35,12 @@ def refuse_practice_data(**_: object) -> None:
         insist_on_no_practice_data()
 
 
-def due(*states: State) -> list[Transfer]:
-    """What waits for a clock's hand, oldest first."""
-    return list(
-        Transfer.objects.filter(state__in=states)
-        .filter(Q(due_at=None) | Q(due_at__lte=timezone.now()))
-        .order_by("due_at", "pk")
-    )
+FLYING = (State.DISPATCHING, State.DISPATCHED, State.CONFIRMING)
+
+
+def due(*states: State) -> QuerySet[Transfer]:
+    """What waits for a clock's hand, the longest waiting first."""
+    return Transfer.objects.filter(state__in=states, due_at__lte=timezone.now()).order_by("due_at", "pk")
 
 
 def wake(task: str, queue: str, connections: Iterable[int]) -> None:
@@ -46,43 +48,80 @@ def wake(task: str, queue: str, connections: Iterable[int]) -> None:
         app.send_task(f"treasury.{task}", [connection_id], queue=queue, expires=30, retry=False)
 
 
+def each(connection_id: int, errand: str, states: Iterable[State], verb: Callable[[Transfer], None]) -> None:
+    """Take every due transfer of the connection once, unless another worker is at it.
+
+    One that fails is logged and left to the next tick: it must not hold up those behind it.
+    """
+    connection = Connection.objects.get(pk=connection_id)
+    with one_at_a_time(connection, errand) as mine:
+        seen: list[int] = []
+        mine = mine and clock_agrees()
+        while mine and (transfer := due(*states).filter(connection=connection).exclude(pk__in=seen).first()):
+            seen.append(transfer.pk)
+            try:
+                verb(transfer)
+            except Exception:  # whatever it is, it concerns this transfer alone
+                log.exception("%s: %s failed", transfer.reference, errand)
+
+
+@contextmanager
+def one_at_a_time(connection: Connection, errand: str) -> Iterator[bool]:
+    """True for the one process that may run this errand ("send", "settle", "read") on the connection now.
+
+    Fairness, not safety: a slow venue then holds one worker's slot for each errand and no more. The lock has a
+    database session of its own: it ends with it, whatever becomes of this process or of its pooled connections.
+    """
+    with psycopg.connect(postgres.keywords(database.settings_dict), autocommit=True) as session:
+        key = (f"errand:{errand}", connection.pk)
+        found = session.execute("SELECT pg_try_advisory_lock(hashtext(%s), %s)", key).fetchone()
+        yield found is not None and found[0]
+
+
+def clock_agrees() -> bool:
+    """Whether this machine's clock is the database's. A worker whose clock was set does nothing: ages would lie."""
+    with database.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        off = abs(timezone.now() - cursor.fetchone()[0])
+    if off > guards.CLOCKS_AGREE:
+        log.critical("ALARM this machine's clock is %s off the database's; nothing is sent or settled here", off)
+    agrees: bool = off <= guards.CLOCKS_AGREE
+    return agrees
+
+
+def connections_of(transfers: QuerySet[Transfer]) -> Iterable[int]:
+    return transfers.order_by().values_list("connection_id", flat=True).distinct()
+
+
 @app.task(name="treasury.tick_dispatch")
 def tick_dispatch() -> None:
-    wake("dispatch_connection", "sends", {transfer.connection_id for transfer in due(State.APPROVED)})
+    wake("dispatch_connection", "sends", connections_of(due(State.APPROVED)))
 
 
-@app.task(name="treasury.dispatch_connection")
+@app.task(name=bell.DISPATCH)
 def dispatch_connection(connection_id: int) -> None:
     """Send what is approved and due over one connection, one after the other."""
-    connection = Connection.objects.get(pk=connection_id)
-    with one_at_a_time(connection, "send") as mine:
-        if not mine:
-            return
-        seen: set[int] = set()
-        while waiting := [
-            one for one in due(State.APPROVED) if one.connection_id == connection_id and one.pk not in seen
-        ]:
-            seen.add(waiting[0].pk)
-            dispatch.dispatch(reference=waiting[0].reference, now=timezone.now)
+
+    def send(transfer: Transfer) -> None:
+        dispatch.dispatch(reference=transfer.reference, now=timezone.now)
+
+    each(connection_id, "send", [State.APPROVED], send)
 
 
 @app.task(name="treasury.tick_settle")
 def tick_settle() -> None:
-    flying = due(State.DISPATCHING, State.DISPATCHED, State.CONFIRMING)
-    wake("settle_connection", "reads", {transfer.connection_id for transfer in flying})
+    wake("settle_connection", "reads", connections_of(due(*FLYING)))
 
 
 @app.task(name="treasury.settle_connection")
 def settle_connection(connection_id: int) -> None:
     """Pursue what is in flight over one connection."""
-    connection = Connection.objects.get(pk=connection_id)
-    with one_at_a_time(connection, "settle") as mine:
-        if not mine:
-            return
-        for transfer in due(State.DISPATCHING, State.DISPATCHED, State.CONFIRMING):
-            if transfer.connection_id == connection_id:
-                verb = confirm.confirm if transfer.state == State.CONFIRMING else settle.settle
-                verb(reference=transfer.reference, now=timezone.now)
+
+    def pursue(transfer: Transfer) -> None:
+        verb = confirm.confirm if transfer.state == State.CONFIRMING else settle.settle
+        verb(reference=transfer.reference, now=timezone.now)
+
+    each(connection_id, "settle", FLYING, pursue)
 
 
 @app.task(name="treasury.tick_expire")
@@ -98,21 +137,16 @@ def tick_expire() -> None:
 @app.task(name="treasury.tick_refresh")
 def tick_refresh() -> None:
     at = timezone.now()
-    old = Connection.objects.filter(
-        Q(health=None) | Q(health__read_at=None) | Q(health__read_at__lte=at - settings.REFRESH_EVERY)
-    ).exclude(health__limited_until__gt=at)
-    wake(
-        "refresh_connection",
-        "reads",
-        old.order_by(F("health__read_at").asc(nulls_first=True)).values_list("pk", flat=True),
-    )
+    old = Q(health=None) | Q(health__read_at=None) | Q(health__read_at__lte=at - settings.REFRESH_EVERY)
+    later = Q(health__read_again_at__gt=at) | Q(health__limited_until__gt=at)
+    wake("refresh_connection", "reads", Connection.objects.filter(old).exclude(later).values_list("pk", flat=True))
 
 
-@app.task(name="treasury.refresh_connection")
+@app.task(name=REFRESH)
 def refresh_connection(connection_id: int) -> None:
     connection = Connection.objects.get(pk=connection_id)
     with one_at_a_time(connection, "read") as mine:
-        if mine:
+        if mine and clock_agrees():
             try:
                 refresh(connection=connection, at=timezone.now())
             except NotRead as problem:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import connection as database
 
 import connectors
+from connectors.core import discovery
 from connectors.core.protocol import Connector, Venue
 from treasury.models import Account, Connection
 
@@ -23,14 +24,16 @@ class InsideTransaction(RuntimeError):
     """A venue was to be called with a database transaction open: the call could outlive it, and hold its locks."""
 
 
+@cache
 def declared(venue: str) -> Venue:
     """What the venue's module says about itself. Raises connectors.core.discovery.UnknownVenue."""
-    return connectors.venues()[venue]
+    return discovery.venue(venue)
 
 
-def seal_credentials(credentials: Mapping[str, str]) -> str:
-    """Encrypt under the newest key; the result is what ``Connection.credentials`` stores."""
-    return _keys().encrypt(json.dumps(dict(credentials)).encode()).decode()
+def seal_credentials(*, venue: str, environment: str, login: str, credentials: Mapping[str, str]) -> str:
+    """Encrypt under the newest key, bound to the login they open; what ``Connection.credentials`` stores."""
+    sealed = {"venue": venue, "environment": environment, "login": login, "credentials": dict(credentials)}
+    return _keys().encrypt(json.dumps(sealed).encode()).decode()
 
 
 def open_connection(connection: Connection) -> Connector:
@@ -66,43 +69,22 @@ def _build(venue: str, environment: str, credentials: Mapping[str, str]) -> Conn
 
 def _credentials(connection: Connection) -> dict[str, str]:
     try:
-        plain: dict[str, str] = json.loads(_keys().decrypt(connection.credentials.encode()))
+        sealed = json.loads(_keys().decrypt(connection.credentials.encode()))
     except InvalidToken:
         raise CannotOpen(
             f"The credentials of {connection.name} cannot be decrypted with the keys this process has."
         ) from None
-    return plain
+    bound = (sealed["venue"], sealed["environment"], sealed["login"])
+    if bound != (connection.venue, connection.environment, connection.login):
+        raise CannotOpen(f"The credentials of {connection.name} were sealed for another login.")
+    credentials: dict[str, str] = sealed["credentials"]
+    return credentials
 
 
 def _keys() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.CREDENTIALS_KEYS])
 
 
-@contextmanager
-def one_at_a_time(connection: Connection, errand: str) -> Iterator[bool]:
-    """True for the one process that may run this errand ("send", "read") on the connection now, False for others.
-
-    Fairness, not safety: a slow venue then holds one worker's slot for each errand and no more. The lock belongs
-    to this process's database session, so a killed worker leaves none behind.
-    """
-    with database.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s), %s)", [f"errand:{errand}", connection.pk])
-        mine: bool = cursor.fetchone()[0]
-    try:
-        yield mine
-    finally:
-        if mine:
-            with database.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s), %s)", [f"errand:{errand}", connection.pk])
-
-
 def has_route(source: Account, destination: Account) -> bool:
-    """Whether the venue moves money from the one account to the other. Asks nobody."""
-    connection = source.connection
-    try:
-        offline = connectors.open(
-            connection.venue, credentials=_credentials(connection), environment=connection.environment
-        )
-    except CannotOpen:
-        return False
-    return (source.kind, destination.kind) in offline.routes()
+    """Whether the venue moves money from the one account to the other, as its module declares."""
+    return (source.kind, destination.kind) in declared(source.connection.venue).routes

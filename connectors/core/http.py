@@ -40,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 CONNECT_LIMIT = timedelta(seconds=5)
 LARGEST_ANSWER = 5 * 1024 * 1024
-LONGEST_EXCERPT = 4000
 
 # Without trace events (a transport that is not httpcore's) only these prove that nothing left us.
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -63,11 +62,11 @@ class Answer:
         return found if isinstance(found, dict) else None
 
     def evidence(self) -> dict[str, Any]:
-        """What an auditor needs: status, digest of the raw body, beginning of its text. Not redacted."""
+        """What an auditor needs: status, digest of the raw body, its text. The Redactor redacts, and cuts it."""
         return {
             "http_status": self.status,
             "body_sha256": hashlib.sha256(self.body).hexdigest(),
-            "body": self.body[:LONGEST_EXCERPT].decode("utf-8", "replace"),
+            "body": self.body.decode("utf-8", "replace"),
         }
 
 

@@ -191,6 +191,8 @@ class Venue:
     build: Callable[[Any, Wire], Connector]
     # kind -> title
     account_kinds: Mapping[str, str]
+    # The legal (source kind, destination kind) pairs.
+    routes: Sequence[tuple[str, str]]
     limits: Mapping[str, Limit]
     # None: never under the same key.
     resend: Resend | None

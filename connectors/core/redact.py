@@ -12,6 +12,10 @@ REDACTED = "[redacted]"
 # A shorter value is no secret, and replacing it would eat ordinary words.
 SHORTEST_SECRET = 5
 
+DEEPEST = 20  # levels of what a venue nests
+LONGEST = 4000  # characters of a text; cut after redaction, so that no secret leaves its head behind
+LARGEST = 60  # digits of a number that are written out
+
 
 class Redactor:
     """Replaces the given secrets wherever they turn up, also inside what a venue echoes back to us."""
@@ -35,17 +39,19 @@ class Redactor:
 
     def evidence(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """The same facts without secrets, in JSON types only: an amount becomes a plain decimal string."""
-        return {self.text(str(name)): self._plain(value) for name, value in facts.items()}
+        return {self.text(str(name)): self._plain(value, DEEPEST) for name, value in facts.items()}
 
-    def _plain(self, value: Any) -> Any:
+    def _plain(self, value: Any, depth: int) -> Any:
         if value is None or isinstance(value, bool | int):
             return value
         if isinstance(value, Decimal):
-            return format(value, "f")
+            # 1e300000000 is a number, and hundreds of megabytes when written out.
+            small = not value.is_finite() or abs(value.adjusted()) <= LARGEST
+            return format(value, "f") if small and value.is_finite() else str(value)
         if isinstance(value, datetime):
             return value.isoformat()
-        if isinstance(value, Mapping):
-            return self.evidence(value)
-        if isinstance(value, list | tuple):
-            return [self._plain(item) for item in value]
-        return self.text(str(value))
+        if isinstance(value, Mapping) and depth:
+            return {self.text(str(name)): self._plain(item, depth - 1) for name, item in value.items()}
+        if isinstance(value, list | tuple) and depth:
+            return [self._plain(item, depth - 1) for item in value]
+        return self.text(str(value))[:LONGEST]

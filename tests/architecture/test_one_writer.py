@@ -170,7 +170,7 @@ def test_send_is_called_in_one_place_and_in_no_loop() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "send":
                 found.append((path, id(node) in looped))
-    assert found == [("treasury/transfers/dispatch.py", False)]
+    assert found == [("treasury/transfers/attempts.py", False)]
 
 
 def test_no_commit_is_made_less_than_durable() -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from connectors.core.protocol import EVERY_ASSET, VenueBalance
+from connectors.core.protocol import EVERY_ASSET, Check, VenueBalance
 from connectors.simulators.core import Simulator
 from treasury import venues
 from treasury.balances import refresh
@@ -26,8 +26,11 @@ def held(account: Account, asset: str = "USDT") -> Balance:
 class Says:
     """A connector whose answer the test writes."""
 
-    def __init__(self, *rows: VenueBalance) -> None:
-        self.rows = list(rows)
+    def __init__(self, login: str, *rows: VenueBalance) -> None:
+        self.login, self.rows = login, list(rows)
+
+    def check(self) -> Check:
+        return Check(login=self.login, may_transfer=True, words=[])
 
     def balances(self) -> list[VenueBalance]:
         return self.rows
@@ -41,8 +44,8 @@ def row(asset: str = "USDT", total: str | None = "1", address: str = "UNIFIED", 
 
 @pytest.fixture
 def says(monkeypatch: pytest.MonkeyPatch, connection: Connection) -> object:
-    def set_answer(*rows: VenueBalance) -> None:
-        monkeypatch.setattr(venues, "open_connection", lambda _: Says(*rows))
+    def set_answer(*rows: VenueBalance, login: str = connection.login) -> None:
+        monkeypatch.setattr(venues, "open_connection", lambda _: Says(login, *rows))
         refresh.refresh(connection=connection, at=timezone.now())
 
     return set_answer
@@ -98,3 +101,44 @@ def test_a_number_older_than_the_limit_is_stale(unified: Account, at: datetime) 
     balance = held(unified)
     assert not is_stale(balance, balance.observed_at + settings.BALANCE_STALE_AFTER)
     assert is_stale(balance, balance.observed_at + settings.BALANCE_STALE_AFTER + timedelta(seconds=1))
+
+
+def test_an_account_missing_from_a_good_answer_holds_nothing(says: object, unified: Account, fund: Account) -> None:
+    says(row())  # type: ignore[operator]
+    assert held(fund).total == 0
+
+
+def test_numbers_of_another_login_are_no_numbers_of_ours(says: object, unified: Account) -> None:
+    says(row(), login="somebody-else")  # type: ignore[operator]
+    assert held(unified).total is None
+    assert "belong to another login (somebody-else)" in held(unified).problem
+
+
+@pytest.mark.parametrize("odd", ["1e31", "1e9999999", "0.0000000000000000019"])
+def test_one_number_that_does_not_fit_makes_its_row_unreadable_and_no_other(
+    says: object, unified: Account, odd: str
+) -> None:
+    says(row(total=odd), row("BTC", "2"))  # type: ignore[operator]
+    assert held(unified).total is None
+    assert "does not fit" in held(unified).problem
+    assert held(unified, "BTC").total == 2
+
+
+def test_a_code_that_cannot_be_stored_is_left_out(says: object, unified: Account) -> None:
+    says(row("X" * 41), row("N\0"), row())  # type: ignore[operator]
+    assert held(unified).total == 1
+
+
+def test_a_connector_that_breaks_in_a_reading_is_said_and_breaks_nothing(
+    monkeypatch: pytest.MonkeyPatch, connection: Connection
+) -> None:
+    monkeypatch.setattr(venues, "open_connection", lambda _: object())
+    with pytest.raises(refresh.NotRead, match="AttributeError"):
+        refresh.refresh(connection=connection, at=timezone.now())
+    assert "The reading failed" in ConnectionHealth.objects.get().problem
+
+
+def test_credentials_of_another_login_are_not_opened(connection: Connection) -> None:
+    Connection.objects.update(login="somebody-else")
+    with pytest.raises(venues.CannotOpen, match="sealed for another login"):
+        venues.open_connection(Connection.objects.get())

@@ -18,7 +18,7 @@ from treasury.audit.record import Machine
 from treasury.controls import stops
 from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
 from treasury.models import Attempt, AuditEntry, Connection, State, StopOrder, StopRelease, Transfer, User
-from treasury.transfers import dispatch
+from treasury.transfers import attempts, dispatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,8 +116,8 @@ def test_each_of_two_stops_must_be_released(connection: Connection, operator: Us
 
 def test_a_stop_by_the_product_for_the_same_reason_is_written_once(connection: Connection) -> None:
     for _ in range(3):
-        stops.trip(connection=connection, reason="barred", by=Machine("dispatcher"), at=timezone.now())
-    stops.trip(connection=connection, reason="another", by=Machine("dispatcher"), at=timezone.now())
+        stops.stop(connection=connection, reason="barred", by=Machine("dispatcher"), at=timezone.now())
+    stops.stop(connection=connection, reason="another", by=Machine("dispatcher"), at=timezone.now())
     assert list(StopOrder.objects.order_by("pk").values_list("reason", flat=True)) == ["barred", "another"]
 
 
@@ -133,7 +133,7 @@ def test_a_refused_stop_leaves_nothing_in_the_log(connection: Connection, maker:
 @contextmanager
 def claiming(transfer: Transfer, reached: Event, go: Event, monkeypatch: pytest.MonkeyPatch) -> Iterator[Beside]:
     """A claim that has found nothing against sending, and pauses before it commits."""
-    enter = dispatch.enter
+    enter = attempts.enter
 
     def paused(*args: object, **named: object) -> Attempt:
         reached.set()
@@ -141,7 +141,7 @@ def claiming(transfer: Transfer, reached: Event, go: Event, monkeypatch: pytest.
         return enter(*args, **named)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(dispatch, "enter", paused)
+        patch.setattr(attempts, "enter", paused)
         yield Beside(lambda: dispatch.claim(reference=transfer.reference, at=timezone.now()))
 
 

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from treasury import venues
 from treasury.models import Transfer
-from treasury.transfers import settle
+from treasury.transfers import attempts, settle
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +29,7 @@ import os, signal, sys
 import django
 django.setup()
 from django.utils import timezone
-from treasury.transfers import dispatch, settle
+from treasury.transfers import attempts, dispatch, settle
 reference = sys.argv[1]
 """
 
@@ -45,10 +45,10 @@ def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr(venues, "declared", short)
-    monkeypatch.setattr("treasury.transfers.dispatch.SEND_WITHIN", timedelta(seconds=1))
-    monkeypatch.setattr("treasury.transfers.dispatch.LOOK_UP_AFTER", timedelta(0))
-    monkeypatch.setattr(settle, "FIRST", timedelta(milliseconds=20))
-    monkeypatch.setattr(settle, "MOST", timedelta(milliseconds=50))
+    monkeypatch.setattr("treasury.transfers.attempts.SEND_WITHIN", timedelta(seconds=1))
+    monkeypatch.setattr("treasury.transfers.attempts.LOOK_UP_AFTER", timedelta(0))
+    monkeypatch.setattr(attempts, "WAIT_FIRST", timedelta(milliseconds=20))
+    monkeypatch.setattr(attempts, "WAIT_MOST", timedelta(milliseconds=50))
 
 
 def process(lines: str, transfer: Transfer) -> subprocess.Popen[str]:

@@ -27,7 +27,7 @@ from datetime import timedelta
 from treasury import venues
 declared = venues.declared
 venues.declared = lambda venue: dataclasses.replace(declared(venue), call_limit=timedelta(seconds=0.5))
-dispatch.SEND_WITHIN = timedelta(seconds=1)
+attempts.SEND_WITHIN = timedelta(seconds=1)
 """
 
 
@@ -69,7 +69,7 @@ def test_killed_between_call_and_conclude_the_look_up_settles_it(
     died(
         process(
             SHORT + "attempt = dispatch.claim(reference=reference, at=timezone.now())\n"
-            "dispatch.call(attempt)\nos.kill(os.getpid(), signal.SIGKILL)",
+            "attempts.call(attempt)\nos.kill(os.getpid(), signal.SIGKILL)",
             transfer,
         )
     )
@@ -90,7 +90,7 @@ def test_a_worker_suspended_between_claim_and_call_sends_nothing_when_it_wakes(
     child = process(
         SHORT + "attempt = dispatch.claim(reference=reference, at=timezone.now())\n"
         "os.kill(os.getpid(), signal.SIGSTOP)\n"
-        "dispatch.conclude(attempt_id=attempt.pk, answer=dispatch.call(attempt), now=timezone.now)",
+        "attempts.conclude(attempt_id=attempt.pk, answer=attempts.call(attempt), now=timezone.now)",
         transfer,
     )
     try:

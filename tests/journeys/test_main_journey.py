@@ -69,6 +69,7 @@ def test_a_rejected_transfer_never_reaches_the_venue(
         reference=transfer.reference,
         checker=checker,
         digest=transfer.digest or "",
+        round=transfer.round,
         factor="password",
         reason="Wrong month",
         at=timezone.now(),

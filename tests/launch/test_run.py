@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -65,6 +66,19 @@ def stop(run: subprocess.Popen[bytes], number: int, output: Path) -> None:
     assert left == [], output.read_text()
 
 
+def assert_the_ticks_keep_up(home: Path) -> None:
+    """The clock's messages are worked off as they come: a queue that grows would silently stop every pursuit."""
+    time.sleep(25)
+    with psycopg.connect(postgres.dsn(home / "postgres")) as connection:
+        waiting = dict(connection.execute("SELECT queue_name, queue_length FROM pgmq.metrics_all()").fetchall())
+        sealed = connection.execute("SELECT now() - max(sealed_at) FROM treasury_auditbatch").fetchone()
+        read = connection.execute("SELECT now() - min(read_at) FROM treasury_connectionhealth").fetchone()
+    assert all(count < 10 for count in waiting.values()), waiting
+    assert sealed is not None
+    assert read is not None
+    assert max(sealed[0], read[0]) < timedelta(seconds=60)
+
+
 def test_it_answers_stops_without_a_trace_and_keeps_its_data(tmp_path: Path) -> None:
     home, output, port = tmp_path / "a home", tmp_path / "output", free_port()
     run = start(home, port, output)
@@ -79,6 +93,7 @@ def test_it_answers_stops_without_a_trace_and_keeps_its_data(tmp_path: Path) -> 
             people = connection.execute("SELECT id, username FROM treasury_user ORDER BY id").fetchall()
             assert len(people) >= 7
             connection.execute("CREATE TABLE kept_by_the_test ()")
+        assert_the_ticks_keep_up(home)
         stop(run, signal.SIGINT, output)
 
         output.write_text("")

@@ -121,7 +121,9 @@ def insert(table: str, columns: dict[str, Any]) -> None:
 
 
 def change(transfer: Transfer, **columns: Any) -> None:
-    """UPDATE of a transfer's columns, and of nothing else."""
+    """UPDATE of a transfer's columns; a new state comes with the columns that its row constraints ask for."""
+    if "state" in columns:
+        columns = {"due_at": timezone.now(), "outcome": "By force.", **columns}
     places = ", ".join(f"{name} = %s" for name in columns)
     sql(f"UPDATE treasury_transfer SET {places} WHERE id = %s", *columns.values(), transfer.pk)
 

@@ -678,12 +678,12 @@ def test_the_witness_is_asked_of_an_upsert_too(submitted: Made) -> None:
     with refused(NOT_ALLOWED, "begins as a draft"):
         sql(
             f"INSERT INTO treasury_transfer ({names}) SELECT {names} FROM treasury_transfer"
-            " ON CONFLICT (id) DO UPDATE SET state = 'CANCELLED'"
+            " ON CONFLICT (id) DO UPDATE SET state = 'CANCELLED', outcome = 'By force.'"
         )
     with refused(NOT_ALLOWED, "the log does not say so"):
         sql(
             "MERGE INTO treasury_transfer t USING (SELECT %s::bigint AS id) s ON t.id = s.id"
-            " WHEN MATCHED THEN UPDATE SET state = 'CANCELLED'",
+            " WHEN MATCHED THEN UPDATE SET state = 'CANCELLED', outcome = 'By force.'",
             transfer.pk,
         )
 

@@ -74,6 +74,8 @@ def test_the_function_and_the_table_agree_on_every_pair_and_the_trigger_lets_it_
                     at=timezone.now(),
                     action="transfer.attack",
                     round=next_round(transfer, after),
+                    due_at=timezone.now(),
+                    outcome="By force.",
                 )
         except lifecycle.NotALegalStep:
             pass

@@ -21,7 +21,13 @@ pytestmark = pytest.mark.django_db
 
 
 def say_yes(transfer: Transfer, checker: User, **other: Any) -> Transfer:
-    said = {"digest": transfer.digest or "", "factor": "password", "at": timezone.now(), **other}
+    said = {
+        "digest": transfer.digest or "",
+        "round": transfer.round,
+        "factor": "password",
+        "at": timezone.now(),
+        **other,
+    }
     return approve.approve(reference=transfer.reference, checker=checker, **said)
 
 
@@ -30,6 +36,7 @@ def say_no(transfer: Transfer, checker: User, reason: str = "No") -> Transfer:
         reference=transfer.reference,
         checker=checker,
         digest=transfer.digest or "",
+        round=transfer.round,
         factor="password",
         reason=reason,
         at=timezone.now(),
@@ -151,6 +158,13 @@ def test_another_digest_decides_nothing(submitted: Callable[..., Transfer], chec
     with pytest.raises(approve.OtherWords, match="Nothing was decided"):
         say_yes(transfer, checker, digest="0" * 64)
     assert not Decision.objects.exists()
+
+
+def test_the_words_of_an_earlier_round_decide_nothing(submitted: Callable[..., Transfer], checker: User) -> None:
+    """Sent back, it has the same digest; the page of the round before showed another balance."""
+    transfer = submitted()
+    with pytest.raises(approve.OtherWords):
+        say_yes(transfer, checker, round=transfer.round - 1)
 
 
 def test_an_expired_request_cannot_be_approved_and_expires(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import OperationalError
@@ -11,13 +12,13 @@ from django.utils import timezone
 
 from connectors.core.errors import Barred, Refused, TryLater, Uncertain, VenueError
 from connectors.core.protocol import Challenge, Receipt
-from treasury.models import Attempt, AuditEntry, Outcome, State, StopOrder, Transfer
-from treasury.transfers import dispatch
+from treasury.models import Attempt, AuditEntry, Kind, Outcome, State, StopOrder, Transfer
+from treasury.transfers import attempts, dispatch
 
 pytestmark = pytest.mark.django_db
 
 SOON = timezone.now() + timedelta(minutes=15)
-ANSWERS: dict[str, tuple[dispatch.Answer, State, Outcome]] = {
+ANSWERS: dict[str, tuple[attempts.Answer, State, Outcome]] = {
     "settled": (Receipt(settled=True, record="V1"), State.SETTLED, Outcome.SETTLED),
     "accepted": (Receipt(settled=False, record="V1"), State.DISPATCHED, Outcome.ACCEPTED),
     "challenge": (Challenge(token="T", deadline=SOON), State.CONFIRMING, Outcome.CHALLENGE),
@@ -29,10 +30,10 @@ ANSWERS: dict[str, tuple[dispatch.Answer, State, Outcome]] = {
 }
 
 
-def concluded(transfer: Transfer, answer: dispatch.Answer) -> Transfer:
+def concluded(transfer: Transfer, answer: attempts.Answer) -> Transfer:
     attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
     assert attempt is not None
-    dispatch.conclude(attempt_id=attempt.pk, answer=answer, now=timezone.now)
+    attempts.conclude(attempt_id=attempt.pk, answer=answer, now=timezone.now)
     transfer.refresh_from_db()
     return transfer
 
@@ -56,10 +57,10 @@ def test_after_an_attempt_in_doubt_only_a_receipt_ends_it(
     first = dispatch.claim(reference=transfer.reference, at=timezone.now())
     assert first is not None
     if earlier:
-        dispatch.conclude(attempt_id=first.pk, answer=Uncertain("Perhaps."), now=timezone.now)
+        attempts.conclude(attempt_id=first.pk, answer=Uncertain("Perhaps."), now=timezone.now)
     transfer.refresh_from_db()
-    second = dispatch.enter(transfer, kind="resend", at=first.call_ends_at, action="transfer.resend")
-    dispatch.conclude(attempt_id=second.pk, answer=answer, now=timezone.now)
+    second = attempts.enter(transfer, kind=Kind.RESEND, at=first.call_ends_at, action="transfer.resend")
+    attempts.conclude(attempt_id=second.pk, answer=answer, now=timezone.now)
     transfer.refresh_from_db()
     ends = state if isinstance(answer, Receipt) else State.DISPATCHING
     assert transfer.state == ends
@@ -93,8 +94,8 @@ def test_the_outcome_is_written_once_and_a_second_conclude_changes_nothing(
     transfer = approved()
     attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
     assert attempt is not None
-    dispatch.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V1"), now=timezone.now)
-    dispatch.conclude(attempt_id=attempt.pk, answer=Refused("No."), now=timezone.now)
+    attempts.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V1"), now=timezone.now)
+    attempts.conclude(attempt_id=attempt.pk, answer=Refused("No."), now=timezone.now)
     transfer.refresh_from_db()
     assert transfer.state == State.SETTLED
     assert AuditEntry.objects.filter(action="attempt.conclude").count() == 1
@@ -114,8 +115,9 @@ def test_an_answer_that_contradicts_the_state_raises_an_alarm(approved: Callable
         by=Machine("tests"),
         at=timezone.now(),
         action="transfer.fail",
+        outcome="Nothing moved. The venue never took it.",
     )
-    dispatch.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V1"), now=timezone.now)
+    attempts.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V1"), now=timezone.now)
     transfer.refresh_from_db()
     assert transfer.state == State.FAILED
     assert Attempt.objects.get().outcome == Outcome.SETTLED
@@ -128,16 +130,16 @@ def test_conclude_repeats_until_the_database_takes_it(
     transfer = approved()
     attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
     assert attempt is not None
-    really, failures = dispatch._conclude, iter([1, 2])
+    really, failures = attempts._conclude, iter([1, 2])
 
-    def unlucky(*args: object) -> None:
+    def unlucky(*args: Any, **options: Any) -> None:
         if next(failures, None):
             raise OperationalError("the connection was lost")
-        really(*args)  # type: ignore[arg-type]
+        really(*args, **options)
 
-    monkeypatch.setattr(dispatch, "_conclude", unlucky)
-    monkeypatch.setattr(dispatch, "close_old_connections", lambda: None)
-    dispatch.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V1"), now=timezone.now)
+    monkeypatch.setattr(attempts, "_conclude", unlucky)
+    monkeypatch.setattr(attempts, "close_old_connections", lambda: None)
+    attempts.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V1"), now=timezone.now)
     transfer.refresh_from_db()
     assert transfer.state == State.SETTLED
 
@@ -160,5 +162,5 @@ def test_a_connector_that_breaks_in_the_middle_of_a_send_is_doubt(
         def send(self, *args: object, **options: object) -> None:
             raise KeyError("result")
 
-    monkeypatch.setattr(dispatch.venues, "open_connection", lambda connection: Broken())
-    assert isinstance(dispatch.call(attempt), Uncertain)
+    monkeypatch.setattr(attempts.venues, "open_connection", lambda connection: Broken())
+    assert isinstance(attempts.call(attempt), Uncertain)

@@ -29,7 +29,7 @@ from treasury.models import (
     Transfer,
     User,
 )
-from treasury.transfers import approve, dispatch, guards
+from treasury.transfers import approve, attempts, dispatch, guards
 
 pytestmark = pytest.mark.django_db
 
@@ -79,7 +79,10 @@ def test_an_unreadable_balance_holds_it(approved: Callable[..., Transfer], unifi
 def test_an_old_balance_holds_it(approved: Callable[..., Transfer], unified: Account) -> None:
     transfer = approved()
     Balance.objects.filter(account=unified).update(observed_at=timezone.now() - timedelta(seconds=61))
-    assert "too old" in claim(transfer).held
+    assert "is not of now" in claim(transfer).held
+    Balance.objects.filter(account=unified).update(observed_at=timezone.now() + timedelta(minutes=1))
+    Transfer.objects.update(due_at=timezone.now())
+    assert "is not of now" in claim(transfer).held
 
 
 def test_the_source_is_read_again_before_the_claim_when_it_is_old(
@@ -106,6 +109,7 @@ def test_too_little_money_sends_it_back_for_a_new_round(
         reference=transfer.reference,
         checker=checker,
         digest=transfer.digest or "",
+        round=transfer.round,
         factor="password",
         at=timezone.now(),
     )
@@ -249,7 +253,7 @@ def test_credentials_that_cannot_be_read_leave_it_unsent(
     Connection.objects.filter(pk=connection.pk).update(credentials="not a token")
     attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
     assert attempt is not None
-    dispatch.conclude(attempt_id=attempt.pk, answer=dispatch.call(attempt), now=timezone.now)
+    attempts.conclude(attempt_id=attempt.pk, answer=attempts.call(attempt), now=timezone.now)
     transfer.refresh_from_db()
     assert transfer.state == State.APPROVED
     assert transfer.held.startswith("Not sent. Nothing moved.")

@@ -9,14 +9,14 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from connectors.core.errors import TryLater, Uncertain
+from connectors.core.errors import Refused, TryLater, Uncertain
 from connectors.core.protocol import Receipt, Standing
 from connectors.core.protocol import State as Found
 from connectors.simulators.core import Simulator
 from treasury.audit.record import Machine
 from treasury.controls import stops
-from treasury.models import AuditEntry, State, Transfer
-from treasury.transfers import dispatch, settle
+from treasury.models import AuditEntry, Kind, State, Transfer
+from treasury.transfers import attempts, dispatch, settle
 
 pytestmark = pytest.mark.django_db
 
@@ -35,10 +35,10 @@ def taken(approved: Callable[..., Transfer]) -> Transfer:
     return concluded(approved(), Receipt(settled=False, record="V1"))
 
 
-def concluded(transfer: Transfer, answer: dispatch.Answer) -> Transfer:
+def concluded(transfer: Transfer, answer: attempts.Answer) -> Transfer:
     attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
     assert attempt is not None
-    dispatch.conclude(attempt_id=attempt.pk, answer=answer, now=timezone.now)
+    attempts.conclude(attempt_id=attempt.pk, answer=answer, now=timezone.now)
     transfer.refresh_from_db()
     return transfer
 
@@ -56,7 +56,7 @@ def note(transfer: Transfer, answer: settle.Standing | settle.Error, at: datetim
         (Found.DONE, State.SETTLED),
         (Found.PENDING, State.DISPATCHED),
         (Found.FAILED, State.FAILED),
-        (Found.ABSENT, State.FAILED),
+        (Found.ABSENT, State.DISPATCHING),  # one empty search proves little
         (Found.UNCLEAR, State.DISPATCHING),
     ],
 )
@@ -66,15 +66,66 @@ def test_what_a_look_up_says_of_a_doubt(doubtful: Transfer, found: Found, state:
     assert doubtful.look_ups.get().state == found.value
 
 
-def test_absent_says_that_nothing_moved_and_what_to_do(doubtful: Transfer) -> None:
-    note(doubtful, Standing(state=Found.ABSENT, searched=True, found=False))
+ABSENT = Standing(state=Found.ABSENT, searched=True, found=False)
+
+
+def absent(transfer: Transfer, count: int, after: timedelta = timedelta(hours=1, minutes=1)) -> Transfer:
+    """So many answers of ABSENT in a row, the first this long after the last attempt."""
+    last = transfer.attempts.latest("number")
+    for number in range(count):
+        note(transfer, ABSENT, at=last.send_before + after + timedelta(seconds=number))
+    return transfer
+
+
+def test_absent_three_times_says_that_nothing_moved_and_what_to_do(doubtful: Transfer) -> None:
+    assert absent(doubtful, 2).state == State.DISPATCHING
+    assert absent(doubtful, 1, timedelta(hours=1, minutes=2)).state == State.FAILED
     assert doubtful.outcome.startswith("Nothing moved.")
     assert "Draft it again" in doubtful.outcome
 
 
+def test_absent_counts_from_the_last_attempt_and_not_from_the_first(doubtful: Transfer) -> None:
+    """A re-send an hour later may have been taken, its record not shown yet."""
+    first = doubtful.attempts.get()
+    later = first.claimed_at + timedelta(minutes=59, seconds=57)
+    second = attempts.enter(doubtful, kind=Kind.RESEND, at=later, action="transfer.resend")
+    attempts.conclude(attempt_id=second.pk, answer=Uncertain("Perhaps."), now=timezone.now)
+    for minutes in (61, 62, 63, 64):
+        note(doubtful, ABSENT, at=first.claimed_at + timedelta(minutes=minutes))
+    assert doubtful.state == State.DISPATCHING
+
+
+@pytest.mark.parametrize("seen", [Found.PENDING, Found.UNCLEAR])
+def test_a_record_once_found_is_never_absent_later(doubtful: Transfer, seen: Found) -> None:
+    note(doubtful, Standing(state=seen, searched=True, found=True))
+    before = doubtful.state
+    assert absent(doubtful, 5).state == before
+
+
+def test_a_record_once_found_outweighs_a_late_refusal_and_forbids_a_resend(approved: Callable[..., Transfer]) -> None:
+    transfer = approved()
+    attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
+    assert attempt is not None
+    note(transfer, Standing(state=Found.UNCLEAR, searched=True, found=True))
+    attempts.conclude(attempt_id=attempt.pk, answer=Refused("No such page."), now=timezone.now)
+    transfer.refresh_from_db()
+    assert transfer.state == State.DISPATCHING
+    assert not empty_searches(transfer, 5)
+
+
+def test_a_look_up_that_is_faster_than_the_answer_leaves_no_alarm(approved: Callable[..., Transfer]) -> None:
+    transfer = approved()
+    attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
+    assert attempt is not None
+    note(transfer, Standing(state=Found.PENDING, searched=True, found=True))
+    attempts.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V1"), now=timezone.now)
+    transfer.refresh_from_db()
+    assert transfer.state == State.SETTLED
+    assert not AuditEntry.objects.filter(action="alarm.raise").exists()
+
+
 def test_absent_after_a_receipt_is_unclear(taken: Transfer) -> None:
-    note(taken, Standing(state=Found.ABSENT, searched=True, found=False))
-    assert taken.state == State.DISPATCHED
+    assert absent(taken, 5).state == State.DISPATCHED
 
 
 def test_a_record_with_other_words_is_an_alarm_once(doubtful: Transfer) -> None:
@@ -137,7 +188,7 @@ def test_at_most_three_attempts(doubtful: Transfer) -> None:
         assert last is not None
         attempt = settle.claim_resend(reference=doubtful.reference, at=last.claimed_at + timedelta(minutes=4))
         assert attempt is not None
-        dispatch.conclude(attempt_id=attempt.pk, answer=Uncertain("Perhaps."), now=timezone.now)
+        attempts.conclude(attempt_id=attempt.pk, answer=Uncertain("Perhaps."), now=timezone.now)
     assert not empty_searches(doubtful, 5)
     assert doubtful.attempts.count() == 3
 

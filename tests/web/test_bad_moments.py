@@ -28,7 +28,12 @@ def alert(response: Any) -> str:
 
 
 def decision(transfer: Transfer, **more: str) -> dict[str, str]:
-    return {"digest": transfer.digest or "", "instruction": transfer.instruction or "", **more}
+    return {
+        "digest": transfer.digest or "",
+        "round": str(transfer.round),
+        "instruction": transfer.instruction or "",
+        **more,
+    }
 
 
 def test_another_makers_draft_is_not_there(sign_in: SignIn, maker2: User, drafted: Make, refused: Refused) -> None:

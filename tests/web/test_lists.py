@@ -67,7 +67,9 @@ def test_the_inbox_holds_what_this_checker_may_decide(
     transfer, _ = submitted(amount="50000"), drafted()
     inbox = sign_in(checker).get("/approvals/").content.decode()
     assert f'id="waiting-{transfer.reference}"' in inbox
-    sign_in(checker).post(f"/transfers/{transfer.reference}/approve/", {"digest": transfer.digest})
+    sign_in(checker).post(
+        f"/transfers/{transfer.reference}/approve/", {"digest": transfer.digest, "round": transfer.round}
+    )
     after = sign_in(checker).get("/approvals/").content.decode()
     assert "Nothing waits for you. 1 waits for others." in after
     assert f'id="waiting-{transfer.reference}"' in sign_in(checker2).get("/approvals/").content.decode()

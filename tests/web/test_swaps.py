@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.controls import stops
-from treasury.models import Account, Connection, State, Transfer, User
+from treasury.models import Account, Connection, Kind, State, Transfer, User
 from treasury.transfers import approve as approving
+from treasury.transfers import attempts, lifecycle
 from treasury.transfers import cancel as cancelling
-from treasury.transfers import dispatch, lifecycle
 
 Make = Callable[..., Transfer]
 SignIn = Callable[..., Client]
@@ -39,7 +39,7 @@ def same(client: Client, before: str, target: str, method: str, address: str, da
 
 
 def steps(transfer: Transfer) -> dict[str, str]:
-    return {"digest": transfer.digest or "", "instruction": transfer.instruction or ""}
+    return {"digest": transfer.digest or "", "round": str(transfer.round), "instruction": transfer.instruction or ""}
 
 
 def test_submit(sign_in: SignIn, drafted: Make, maker: User) -> None:
@@ -131,7 +131,7 @@ def test_a_poll_goes_on_while_it_is_in_flight(sign_in: SignIn, approved: Make, m
     transfer, client = approved(), sign_in(maker)
     with transaction.atomic():
         locked = lifecycle.locked(transfer.reference)
-        dispatch.enter(locked, kind="send", at=timezone.now(), action="transfer.dispatch")
+        attempts.enter(locked, kind=Kind.SEND, at=timezone.now(), action="transfer.dispatch")
     here = f"/transfers/{transfer.reference}/"
     answer = htmx(client, "get", f"{here}live/", page=here)
     assert answer.status_code == 200
@@ -239,6 +239,7 @@ def test_approval_by_the_last_of_two_shows_both(
         reference=transfer.reference,
         checker=checker,
         digest=transfer.digest or "",
+        round=transfer.round,
         factor="password",
         at=timezone.now(),
     )

@@ -12,11 +12,12 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from connectors.core.protocol import Receipt
 from treasury.audit.record import Machine
-from treasury.models import NEXT, Attempt, AuditEntry, Outcome, State, Transfer, User
+from treasury.models import NEXT, Attempt, AuditEntry, Kind, Outcome, State, Transfer, User
 from treasury.templatetags import icons
 from treasury.templatetags.treasury import age, amount, figures, moment, until
-from treasury.transfers import access, dispatch, lifecycle, queries
+from treasury.transfers import access, attempts, dispatch, draft, lifecycle, queries
 
 Make = Callable[..., Transfer]
 NOW = datetime(2026, 11, 20, 11, 43, 2, tzinfo=UTC)
@@ -78,7 +79,7 @@ def agree(transfer: Transfer, at: datetime) -> str:
 
 def sending(transfer: Transfer, at: datetime) -> Attempt:
     with transaction.atomic():
-        return dispatch.enter(lifecycle.locked(transfer.reference), kind="send", at=at, action="transfer.dispatch")
+        return attempts.enter(lifecycle.locked(transfer.reference), kind=Kind.SEND, at=at, action="transfer.dispatch")
 
 
 def test_the_function_and_the_query_agree(drafted: Make, submitted: Make, approved: Make, at: datetime) -> None:
@@ -108,7 +109,13 @@ def test_they_agree_on_what_follows_a_send(approved: Make, at: datetime, end: St
     sending(transfer, at)
     with transaction.atomic():
         lifecycle.advance(
-            lifecycle.locked(transfer.reference), end, by=Machine("tests"), at=at, action="transfer.settle"
+            lifecycle.locked(transfer.reference),
+            end,
+            by=Machine("tests"),
+            at=at,
+            action="transfer.settle",
+            due_at=at,
+            outcome="It ended.",
         )
     assert agree(transfer, at) == {"DISPATCHED": "sent"}.get(end, end.lower())
 
@@ -125,19 +132,50 @@ def test_money_is_at_risk_in_doubt_and_past_the_settle_limit(approved: Make, mak
             by=Machine("tests"),
             at=at,
             action="transfer.settle",
+            due_at=at,
         )
     assert queries.at_risk(maker, at + timedelta(minutes=29)) == []
     assert queries.at_risk(maker, at + timedelta(minutes=31)) == [transfer]
 
 
-def test_who_may_see_it_is_the_same_question_for_one_and_for_many(
+def test_a_draft_is_seen_by_its_maker_and_auditors_and_the_rest_by_everyone_with_a_role(
     drafted: Make, submitted: Make, maker: User, maker2: User, checker: User, auditor: User
 ) -> None:
-    drafted()
-    submitted()
-    for who in (maker, maker2, checker, auditor):
-        seen = {one.pk for one in Transfer.objects.all() if access.may_see(one, who)}
-        assert seen == set(queries.visible_to(who).values_list("pk", flat=True))
+    own, sent_in = drafted(), submitted()
+    for who, seen in (
+        (maker, {own, sent_in}),
+        (auditor, {own, sent_in}),
+        (maker2, {sent_in}),
+        (checker, {sent_in}),
+    ):
+        assert set(queries.visible_to(who)) == seen
+    checker.groups.clear()
+    assert not queries.visible_to(checker).exists()
+
+
+def test_a_receipt_for_what_was_given_up_is_money_at_risk_and_is_not_drafted_again(
+    sign_in: Callable[..., Client], approved: Make, maker: User, at: datetime
+) -> None:
+    """A look-up said that it failed; then the slow call came back with a receipt."""
+    transfer = approved()
+    attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
+    assert attempt is not None
+    with transaction.atomic():
+        lifecycle.advance(
+            lifecycle.locked(transfer.reference),
+            State.FAILED,
+            by=Machine("tests"),
+            at=at,
+            action="transfer.fail",
+            outcome="Nothing moved. The venue never took it.",
+        )
+    attempts.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V1"), now=timezone.now)
+    assert queries.at_risk(maker, at) == [transfer]
+    page = sign_in(maker).get(f"/transfers/{transfer.reference}/").content.decode()
+    assert "It may have moved. The venue said that it took it" in page
+    assert "Draft again" not in page
+    with pytest.raises(access.NotNow, match="may have moved after all"):
+        draft.draft_again(reference=transfer.reference, maker=maker, at=at)
 
 
 def test_the_page_says_outcome_unknown_and_warns_against_sending_again(
@@ -179,6 +217,7 @@ def test_a_transfer_to_confirm_names_the_venues_deadline_and_never_its_token(
             by=Machine("tests"),
             at=at,
             action="attempt.conclude",
+            due_at=at,
         )
     text = sign_in(maker).get(f"/transfers/{transfer.reference}/").content.decode()
     assert (

@@ -2,87 +2,164 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
 
+from django.conf import settings
 from django.db import transaction
 
 from connectors.core.errors import VenueError
 from connectors.core.protocol import EVERY_ASSET, VenueBalance
 from treasury import venues
 from treasury.audit.record import Machine, record
+from treasury.celery import app
 from treasury.models import Account, Balance, Connection, ConnectionHealth, User
 
+log = logging.getLogger(__name__)
+
 REFRESHER = Machine("refresh")
+WHOLE_DIGITS, DECIMALS, CODE_LENGTH = 30, 18, 40  # what the balance columns hold
+REFRESH = "treasury.refresh_connection"
+AWAITED = timedelta(seconds=30)  # a reading that was asked for longer ago is no longer waited for
 
 
 class NotRead(Exception):
     """The balances could not be read; the stored ones keep their age. The text says why."""
 
 
+def ask(*, connection: Connection, by: User, at: datetime) -> bool:
+    """Ask for a reading, which a worker makes; False when one is awaited already. Nobody waits for the answer."""
+    with transaction.atomic():
+        health, _ = ConnectionHealth.objects.select_for_update().get_or_create(connection=connection)
+        if is_awaited(health, at):
+            return False
+        health.asked_at = at
+        health.save(update_fields=["asked_at"])
+        record(at=at, by=by, action="balance.ask", subject=connection.subject)
+        transaction.on_commit(lambda: app.send_task(REFRESH, [connection.pk], queue="reads", retry=False), robust=True)
+    return True
+
+
+def is_awaited(health: ConnectionHealth | None, at: datetime) -> bool:
+    """Whether somebody asked for a reading a moment ago that has not come yet."""
+    if health is None or health.asked_at is None or at - health.asked_at > AWAITED:
+        return False
+    return health.read_at is None or health.read_at < health.asked_at
+
+
 def refresh(*, connection: Connection, by: User | Machine = REFRESHER, at: datetime) -> None:
     """Ask the venue, then store. Raises NotRead, after noting the reason in the connection's health."""
     try:
-        rows = venues.open_connection(connection).balances()
+        connector = venues.open_connection(connection)
+        rows = own_rows(connection, connector.check().login, connector.balances())
     except (VenueError, venues.CannotOpen) as problem:
-        with transaction.atomic(durable=True):
-            ConnectionHealth.objects.update_or_create(
-                connection=connection, defaults={"problem": str(problem), "limited_until": _until(problem)}
-            )
+        limited_until = getattr(problem, "retry_at", None)
+        _not_read(connection, str(problem), limited_until, at)
         raise NotRead(str(problem)) from problem
+    except Exception as unforeseen:  # a connector's own defect; the stored numbers keep their age and the page says why
+        log.exception("%s: the connector failed in a reading", connection)
+        words = f"The reading failed ({type(unforeseen).__name__}); see the service's log."
+        _not_read(connection, words, None, at)
+        raise NotRead(words) from unforeseen
     with transaction.atomic(durable=True):
-        _store(connection, rows)
+        problems = _store(connection, rows, at)
         ConnectionHealth.objects.update_or_create(
-            connection=connection, defaults={"read_at": at, "problem": "", "limited_until": None}
+            connection=connection,
+            defaults={"read_at": at, "read_again_at": None, "problem": " ".join(problems), "limited_until": None},
         )
         record(
             at=at,
             by=by,
             action="balance.refresh",
-            subject=f"connection:{connection.name}",
-            facts={"rows": len(rows), "unreadable": sum(row.total is None for row in rows)},
+            subject=connection.subject,
+            facts={"rows": len(rows), "unreadable": sum(row.total is None for row in rows), "problems": problems},
         )
 
 
-def _store(connection: Connection, rows: Sequence[VenueBalance]) -> None:
+def own_rows(connection: Connection, login: str, rows: Sequence[VenueBalance]) -> Sequence[VenueBalance]:
+    """The rows, if they are this login's; of another's, none is a number of ours."""
+    if login == connection.login:
+        return rows
+    log.critical("ALARM %s: its credentials belong to the login %s", connection, login)
+    return [
+        replace(row, total=None, movable=None, problem=f"the credentials belong to another login ({login})")
+        for row in rows
+    ]
+
+
+def _not_read(connection: Connection, words: str, limited_until: datetime | None, at: datetime) -> None:
+    with transaction.atomic(durable=True):
+        ConnectionHealth.objects.update_or_create(
+            connection=connection,
+            defaults={
+                "problem": words,
+                "limited_until": limited_until,
+                "read_again_at": limited_until or at + settings.REFRESH_EVERY,
+            },
+        )
+
+
+def _store(connection: Connection, rows: Sequence[VenueBalance], at: datetime) -> list[str]:
+    """Store the rows; returns what an operator should know of them, in sentences."""
     accounts = {account.address: account for account in Account.objects.filter(connection=connection)}
-    read = [row for row in rows if row.address in accounts]
-    for row in read:
-        if row.asset == EVERY_ASSET:  # the whole account is unreadable: every number of it is
-            Balance.objects.filter(account=accounts[row.address]).update(
-                total=None, movable=None, observed_at=row.observed_at, problem=row.problem or "not readable"
-            )
+    problems = []
+    for address, account in accounts.items():
+        own = [row for row in rows if row.address == address and (row.asset == EVERY_ASSET or a_code(row.asset))]
+        whole = next((row for row in own if row.asset == EVERY_ASSET), None)
+        if whole is not None:  # the whole account is unreadable: every number of it is
+            why = whole.problem or "not readable"
+            account.balances.update(total=None, movable=None, observed_at=at, problem=why)
+            problems.append(f"{account.title} is not readable: {why}")
+        else:
+            _store_account(account, own, at)
+    if strangers := sorted({row.address for row in rows} - accounts.keys()):
+        problems.append(f"The venue also reports accounts that are not set up here: {', '.join(strangers)}.")
+    return problems
+
+
+def fitting(row: VenueBalance) -> VenueBalance:
+    """The row, with numbers that the columns hold exactly; one that does not fit is unreadable and says so."""
+    for amount in (row.total, row.movable):
+        if amount is not None and not fits(amount):
+            return replace(row, total=None, movable=None, problem="the venue's number does not fit 30 + 18 digits")
+    return row
+
+
+def a_code(asset: str) -> bool:
+    """Whether the asset's code can be stored, and so be moved by us."""
+    return 0 < len(asset) <= CODE_LENGTH and asset.isprintable()
+
+
+def fits(amount: Decimal) -> bool:
+    exponent = amount.as_tuple().exponent
+    return isinstance(exponent, int) and amount.adjusted() < WHOLE_DIGITS and (exponent >= -DECIMALS or not amount)
+
+
+def _store_account(account: Account, rows: Sequence[VenueBalance], at: datetime) -> None:
     Balance.objects.bulk_create(
         [
             Balance(
-                account=accounts[row.address],
+                account=account,
                 asset=row.asset,
                 total=row.total,
                 movable=row.movable,
-                observed_at=row.observed_at,
+                observed_at=min(row.observed_at, at),
                 problem=row.problem or "",
             )
-            for row in read
-            if row.asset != EVERY_ASSET
+            for row in map(fitting, rows)
         ],
         update_conflicts=True,
         unique_fields=["account", "asset"],
         update_fields=["total", "movable", "observed_at", "problem"],
     )
-    for address in {row.address for row in read if row.asset != EVERY_ASSET}:
-        _zero_what_is_gone(accounts[address], [row for row in read if row.address == address])
-
-
-def _zero_what_is_gone(account: Account, rows: Sequence[VenueBalance]) -> None:
-    """A coin missing from a complete answer is 0; from an incomplete one it is unreadable."""
-    complete = all(row.problem is None for row in rows)
-    gone = Balance.objects.filter(account=account).exclude(asset__in=[row.asset for row in rows])
-    observed_at = max(row.observed_at for row in rows)
-    if complete:
+    # A coin missing from a complete answer is 0; from an incomplete one it is unreadable.
+    gone = account.balances.exclude(asset__in=[row.asset for row in rows])
+    observed_at = at
+    if all(row.problem is None for row in rows):
         gone.update(total=0, movable=0, observed_at=observed_at, problem="")
     else:
-        gone.update(total=None, movable=None, observed_at=observed_at, problem="missing from an incomplete answer")
-
-
-def _until(problem: Exception) -> datetime | None:
-    return getattr(problem, "retry_at", None)
+        why = "missing from an incomplete answer"
+        gone.update(total=None, movable=None, observed_at=observed_at, problem=why)

@@ -26,14 +26,16 @@ def connect(
     Raises venues.CannotOpen and what the connector raises for a read (TryLater, Barred); then nothing is stored.
     """
     connector = venues.first_look(venue, environment, credentials)
-    login, accounts = connector.check().login, connector.accounts()
+    check, accounts = connector.check(), connector.accounts()
     with transaction.atomic():
         connection = Connection.objects.create(
             name=name,
             venue=venue,
             environment=environment,
-            login=login,
-            credentials=venues.seal_credentials(credentials),
+            login=check.login,
+            credentials=venues.seal_credentials(
+                venue=venue, environment=environment, login=check.login, credentials=credentials
+            ),
             created_at=at,
         )
         ConnectionHealth.objects.create(connection=connection)
@@ -45,11 +47,13 @@ def connect(
             at=at,
             by=by,
             action="connection.connect",
-            subject=f"connection:{name}",
+            subject=connection.subject,
             facts={
                 "venue": venue,
                 "environment": environment,
-                "login": login,
+                "login": check.login,
+                "may_transfer": check.may_transfer,
+                "words": check.words,
                 "accounts": [account.address for account in accounts],
             },
         )

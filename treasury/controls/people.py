@@ -55,7 +55,7 @@ def enrol(
             at=at,
             by=by,
             action="user.enrol",
-            subject=f"user:{username}",
+            subject=user.subject,
             facts={"name": name, "roles": list(roles), "sees_admin": sees_admin, "superuser": is_superuser},
         )
         return user

@@ -31,27 +31,27 @@ def claim_lock() -> None:
 
 
 def stop(*, connection: Connection, reason: str, by: User | Machine, at: datetime) -> StopOrder:
-    """Stop sending over a connection. Raises MayNotStop unless ``by`` is an operator or a part of the product."""
+    """Stop sending over a connection; once, for the same reason by the same hand.
+
+    Raises MayNotStop unless ``by`` is an operator or a part of the product.
+    """
     with transaction.atomic():
         if isinstance(by, User) and not holds(by, OPERATORS):
             raise MayNotStop("Only an operator may stop a connection.")
         stop_lock()
         name = by.get_username() if isinstance(by, User) else by.name
+        said = StopOrder.objects.filter(connection=connection, by=name, reason=reason, released_at=None)
+        if again := said.first():  # a double click, or a cause that strikes again
+            return again
         order = StopOrder.objects.create(connection=connection, reason=reason, by=name, since=at)
         record(
             at=at,
             by=by,
             action="stop.order",
-            subject=f"connection:{connection.name}",
+            subject=connection.subject,
             facts={"stop": order.pk, "reason": reason},
         )
         return order
-
-
-def trip(*, connection: Connection, reason: str, by: Machine, at: datetime) -> None:
-    """Stop by itself, unless a stop order for this very reason stands already."""
-    if not StopOrder.objects.filter(connection=connection, reason=reason, released_at=None).exists():
-        stop(connection=connection, reason=reason, by=by, at=at)
 
 
 def stop_lock() -> None:
@@ -90,7 +90,7 @@ def release(*, stop_order_id: int, by: User, reason: str, at: datetime) -> bool:
             at=at,
             by=by,
             action="stop.release" if ended else "stop.propose_release",
-            subject=f"connection:{order.connection.name}",
+            subject=order.connection.subject,
             facts={"stop": order.pk, "reason": reason},
         )
         return ended

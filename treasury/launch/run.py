@@ -20,7 +20,8 @@ from treasury.launch.processes import ChildDied, Family, Signals, Stopped, say
 WEB_LIMIT = 60.0  # seconds until /healthz/ answers
 SIMULATORS_LIMIT = 30.0
 _NEEDED_DISK = 300_000_000  # bytes
-_STOP_ORDER = (("beat",), ("web",), ("sends", "reads"), ("simulators",))
+_QUEUES = ("sends", "reads", "chores")
+_STOP_ORDER = (("beat",), ("web",), _QUEUES, ("simulators",))
 _SIGN_INS = "maker, maker2, checker, checker2, auditor, admin, admin2"
 
 
@@ -121,9 +122,20 @@ def _start_product(family: Family, home: Path, port: int, *, practice: bool) -> 
     # Practising as root is nobody's danger; a real worker as root keeps Celery's warning.
     silence = ("-W", "ignore:You're running the worker with superuser") if practice else ()
     celery = (*silence, "-m", "celery", "--quiet", "-A", "treasury")
-    worker = (*celery, "worker", "-l", "WARNING", "-c", "2", "--without-gossip", "--without-mingle")
-    family.start("sends", *worker, "-n", "sends@%h", "-Q", "sends")
-    family.start("reads", *worker, "-n", "reads@%h", "-Q", "reads,chores")
+    worker = (
+        *celery,
+        "worker",
+        "-l",
+        "WARNING",
+        "-c",
+        "2",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+    )
+    # A queue a worker: pgmq's long poll of an empty queue would hold up the ticks of the other, until they expire.
+    for queue in _QUEUES:
+        family.start(queue, *worker, "-n", f"{queue}@%h", "-Q", queue)
     schedule = str(home / "celerybeat-schedule")
     family.start("beat", *celery, "beat", "-l", "WARNING", "-s", schedule, "--pidfile=")
 

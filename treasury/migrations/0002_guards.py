@@ -62,20 +62,24 @@ BEGIN
         IF NEW.state <> 'DRAFT' OR NEW.round <> 0 OR NEW.key IS NOT NULL OR NEW.digest IS NOT NULL THEN
             RAISE EXCEPTION 'a transfer begins as a draft' USING ERRCODE = '23514';
         END IF;
-        RETURN NEW;
-    END IF;
-
-    IF NEW.id <> OLD.id OR NEW.reference <> OLD.reference OR NEW.maker_id <> OLD.maker_id OR (OLD.state <> 'DRAFT' AND
+    ELSIF NEW.id <> OLD.id OR NEW.reference <> OLD.reference OR NEW.maker_id <> OLD.maker_id OR (OLD.state <> 'DRAFT' AND
         (NEW.connection_id, NEW.source_id, NEW.destination_id, NEW.asset, NEW.amount, NEW.reason,
          NEW.key, NEW.instruction, NEW.digest, NEW.submitted_at, NEW.expires_at,
          NEW.draft_key, NEW.copied_from_id, NEW.created_at,
-         CASE WHEN NEW.round = OLD.round THEN NEW.seen_total END)
+         CASE WHEN NEW.round = OLD.round THEN NEW.seen_total END, CASE WHEN NEW.round = OLD.round THEN NEW.seen_at END)
         IS DISTINCT FROM
         (OLD.connection_id, OLD.source_id, OLD.destination_id, OLD.asset, OLD.amount, OLD.reason,
          OLD.key, OLD.instruction, OLD.digest, OLD.submitted_at, OLD.expires_at,
          OLD.draft_key, OLD.copied_from_id, OLD.created_at,
-         CASE WHEN NEW.round = OLD.round THEN OLD.seen_total END)) THEN
+         CASE WHEN NEW.round = OLD.round THEN OLD.seen_total END, CASE WHEN NEW.round = OLD.round THEN OLD.seen_at END)) THEN
         RAISE EXCEPTION '% is %: its words are frozen', OLD.reference, OLD.state USING ERRCODE = '23001';
+    END IF;
+    IF EXISTS (SELECT FROM treasury_account a
+        WHERE a.id IN (NEW.source_id, NEW.destination_id) AND a.connection_id <> NEW.connection_id) THEN
+        RAISE EXCEPTION '%: its accounts are not of its connection', NEW.reference USING ERRCODE = '23514';
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        RETURN NEW;
     END IF;
 
     IF NEW.state = OLD.state THEN

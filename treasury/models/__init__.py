@@ -1,7 +1,7 @@
 """Nouns: one file each. Imported here so that Django finds them; import them from here or from their file."""
 
 from treasury.models.account import Account
-from treasury.models.attempt import Attempt, LookUp, Outcome
+from treasury.models.attempt import NOTHING_MOVED, TAKEN, Attempt, Kind, LookUp, Outcome
 from treasury.models.audit_entry import AuditBatch, AuditEntry, AuditLink
 from treasury.models.balance import Balance
 from treasury.models.connection import Connection, ConnectionHealth
@@ -14,6 +14,8 @@ __all__ = [
     "ENDED",
     "IN_FLIGHT",
     "NEXT",
+    "NOTHING_MOVED",
+    "TAKEN",
     "Account",
     "Attempt",
     "AuditBatch",
@@ -24,6 +26,7 @@ __all__ = [
     "ConnectionHealth",
     "Decision",
     "Demand",
+    "Kind",
     "LookUp",
     "Outcome",
     "State",

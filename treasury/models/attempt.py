@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 
 from treasury.models.transfer import Transfer
@@ -21,6 +23,29 @@ class Outcome(models.TextChoices):
 
 # The only outcomes that prove that a call moved nothing and, by itself, never will.
 NOTHING_MOVED = frozenset({Outcome.REFUSED, Outcome.TRY_LATER, Outcome.BARRED, Outcome.CHALLENGE})
+# The venue said that it took it: it moved, or will.
+TAKEN = frozenset({Outcome.SETTLED, Outcome.ACCEPTED})
+
+
+class Kind(models.TextChoices):
+    SEND = "send", "Send"
+    RESEND = "resend", "Re-send"
+    REPEAT = "repeat", "Repeat"
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    """The questions that verbs and pages ask of attempts; *in doubt* has its one meaning here."""
+
+    def taken(self) -> AttemptQuerySet:
+        return self.filter(outcome__in=TAKEN)
+
+    def under_way(self, at: datetime) -> AttemptQuerySet:
+        """Calls that may still be made or answered."""
+        return self.filter(outcome=None, call_ends_at__gt=at)
+
+    def in_doubt(self, at: datetime) -> AttemptQuerySet:
+        """Ended uncertain, or without an outcome although the call must be over."""
+        return self.filter(models.Q(outcome=Outcome.UNCERTAIN) | models.Q(outcome=None, call_ends_at__lte=at))
 
 
 class Attempt(models.Model):
@@ -28,7 +53,7 @@ class Attempt(models.Model):
 
     transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="attempts")
     number = models.PositiveSmallIntegerField()
-    kind = models.CharField(max_length=8, choices=[("send", "Send"), ("resend", "Re-send"), ("repeat", "Repeat")])
+    kind = models.CharField(max_length=8, choices=Kind)
     claimed_at = models.DateTimeField(help_text="Also the time that a signing venue's request carries.")
     send_before = models.DateTimeField(help_text="Nothing is written to the venue after this.")
     call_ends_at = models.DateTimeField(help_text="send_before plus the call's time limit: by then it has an outcome.")
@@ -41,8 +66,11 @@ class Attempt(models.Model):
     evidence = models.JSONField(default=dict, help_text="Redacted; holds the SHA-256 of the raw answer.")
     challenge = models.JSONField(null=True, help_text="Token and deadline that a person must confirm at the venue.")
 
+    objects = AttemptQuerySet.as_manager()
+
     class Meta:
         ordering = ["number"]
+        indexes = [models.Index(fields=["claimed_at"], name="attempt_by_time")]
         constraints = [
             models.UniqueConstraint(fields=["transfer", "number"], name="attempt_numbered_once"),
             models.CheckConstraint(

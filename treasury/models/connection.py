@@ -27,6 +27,11 @@ class Connection(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def subject(self) -> str:
+        """The log's word for this connection."""
+        return f"connection:{self.name}"
+
 
 class ConnectionHealth(models.Model):
     """What we last heard of a connection: operational, so apart from the governed row above."""
@@ -34,6 +39,8 @@ class ConnectionHealth(models.Model):
     connection = models.OneToOneField(Connection, on_delete=models.CASCADE, related_name="health")
     read_at = models.DateTimeField(null=True, help_text="When its balances were last read to the end.")
     problem = models.TextField(default="", blank=True, help_text="Why the last reading failed; empty when it did not.")
+    read_again_at = models.DateTimeField(null=True, help_text="After a failed reading: not before then.")
+    asked_at = models.DateTimeField(null=True, help_text="When somebody last asked for a reading.")
     limited_until = models.DateTimeField(null=True, help_text="The venue asked us to wait until then.")
 
     def __str__(self) -> str:

@@ -26,8 +26,8 @@ class State(models.TextChoices):
     EXPIRED = "EXPIRED", "Expired"
 
 
-# The table of a transfer's life. Written three times on purpose (here, in transfers.lifecycle.advance and as a
-# trigger in the database); tests/models/test_lifecycle_agrees.py proves that the three agree.
+# The table of a transfer's life: transfers.lifecycle.advance obeys it, and a trigger in the database says it again on
+# its own; tests/models/test_lifecycle_agrees.py tries every pair of states on both.
 NEXT: dict[State, frozenset[State]] = {
     State.DRAFT: frozenset({State.SUBMITTED, State.CANCELLED}),
     State.SUBMITTED: frozenset({State.APPROVED, State.REJECTED, State.CANCELLED, State.EXPIRED}),
@@ -71,12 +71,13 @@ class Transfer(models.Model):
     instruction = models.TextField(null=True, help_text="Canonical JSON: the very words that are approved and sent.")
     digest = models.CharField(null=True, max_length=64, help_text="SHA-256 of the instruction, lower-case hex.")
     round = models.PositiveSmallIntegerField(default=0, help_text="Decisions count in their own round only.")
-    seen_total = AmountField(null=True, help_text="The source's total that the maker submitted against.")
+    seen_total = AmountField(null=True, help_text="The source's total that this round was asked for with.")
+    seen_at = models.DateTimeField(null=True, help_text="When that total was read.")
     submitted_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True, help_text="Covers deciding, sending and re-sending.")
 
     held = models.TextField(default="", blank=True, help_text="Why an approved transfer is not being sent.")
-    due_at = models.DateTimeField(null=True, help_text="When the dispatcher or settle acts next; null: nothing to do.")
+    due_at = models.DateTimeField(null=True, help_text="When dispatch or settle acts next; null where neither does.")
     outcome = models.TextField(default="", blank=True, help_text="What happened to the money, then why.")
     created_at = models.DateTimeField()
     changed_at = models.DateTimeField(help_text="When it reached its state.")
@@ -86,7 +87,8 @@ class Transfer(models.Model):
         indexes = [
             models.Index(fields=["state", "due_at"], name="transfer_due"),
             models.Index(fields=["maker", "-id"], name="transfer_by_maker"),
-            models.Index(fields=["source", "asset", "state"], name="transfer_by_source"),
+            models.Index(fields=["source", "asset", "state", "changed_at"], name="transfer_by_source"),
+            models.Index(fields=["destination", "asset", "state", "changed_at"], name="transfer_by_destination"),
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(amount__gt=0), name="transfer_amount_positive"),
@@ -108,6 +110,16 @@ class Transfer(models.Model):
             models.CheckConstraint(
                 condition=models.Q(state="APPROVED") | models.Q(held=""),
                 name="transfer_held_only_when_approved",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["APPROVED", "DISPATCHING", "CONFIRMING", "DISPATCHED"])
+                | models.Q(due_at__isnull=False),
+                name="transfer_under_way_is_due_some_time",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["SETTLED", "FAILED", "REJECTED", "CANCELLED", "EXPIRED"])
+                | ~models.Q(outcome=""),
+                name="transfer_ended_says_what_happened",
             ),
         ]
 

@@ -12,3 +12,8 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username
+
+    @property
+    def subject(self) -> str:
+        """The log's word for this person."""
+        return f"user:{self.username}"

@@ -5,7 +5,9 @@ A ``Forbidden`` sentence is about the person (403), a ``TooLate`` one about the 
 
 from __future__ import annotations
 
-from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS, groups_of
+from datetime import datetime
+
+from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS, groups_of
 from treasury.models import State, Transfer, User
 
 
@@ -14,15 +16,15 @@ class Forbidden(str):
 
 
 class TooLate(str):
-    """Nobody may, in this state."""
+    """Not in this state of things: it has moved on, or this person has done their part."""
 
 
 class NotAllowed(Exception):
-    """Refused: this person may not. Nothing moved."""
+    """Refused: this person may not. Nothing was done."""
 
 
 class NotNow(Exception):
-    """Refused: not in this state. Nothing moved."""
+    """Refused: not in this state. Nothing was done."""
 
 
 def insist(reason: str | None) -> None:
@@ -31,14 +33,6 @@ def insist(reason: str | None) -> None:
         raise NotAllowed(str(reason))
     if reason is not None:
         raise NotNow(str(reason))
-
-
-def may_see(transfer: Transfer, user: User) -> bool:
-    """A draft is its maker's own, and the auditor's; from submit on, everyone with a role sees it."""
-    groups = groups_of(user)
-    if transfer.submitted_at is None and transfer.maker_id != user.pk:
-        return AUDITORS in groups
-    return bool(groups)
 
 
 def why_not_draft(user: User) -> str | None:
@@ -58,7 +52,7 @@ def why_not_edit(transfer: Transfer, user: User) -> str | None:
     return None
 
 
-def why_not_decide(transfer: Transfer, user: User) -> str | None:
+def why_not_decide(transfer: Transfer, user: User, at: datetime) -> str | None:
     """Approving and rejecting are the same right."""
     if transfer.maker_id == user.pk:
         return Forbidden("You drafted this; someone else must approve.")
@@ -71,6 +65,8 @@ def why_not_decide(transfer: Transfer, user: User) -> str | None:
         return Forbidden("None of the groups that must decide on this transfer is yours.")
     if transfer.decisions.filter(round=transfer.round, by=user).exists():
         return TooLate("You have decided on this transfer already.")
+    if transfer.expires_at is None or at >= transfer.expires_at:
+        return TooLate(f"{transfer.reference} expired; nothing moved. Its maker may draft it again.")
     return None
 
 
@@ -89,6 +85,8 @@ def why_not_draft_again(transfer: Transfer, user: User) -> str | None:
         return reason
     if transfer.state not in (State.FAILED, State.REJECTED, State.CANCELLED, State.EXPIRED):
         return TooLate(f"{transfer.reference} is {label(transfer)}; only what ended without moving is drafted again.")
+    if transfer.attempts.taken().exists():
+        return TooLate(f"{transfer.reference} may have moved after all; people must look at the venue first.")
     return None
 
 

@@ -19,13 +19,13 @@ class NoReason(Exception):
     """A rejection came without its reason. Nothing was decided."""
 
 
-def approve(*, reference: str, checker: User, digest: str, factor: str, at: datetime) -> Transfer:
-    """Approve the instruction of this digest; with the last approval it goes out.
+def approve(*, reference: str, checker: User, digest: str, round: int, factor: str, at: datetime) -> Transfer:  # noqa: A002
+    """Approve the instruction of this digest, in this round; with the last approval it goes out.
 
     Raises access.NotAllowed, access.NotNow, OtherWords.
     """
     with transaction.atomic():
-        transfer = _decide(reference, Verdict.APPROVE, checker, digest, factor, "", at)
+        transfer = _decide(reference, Verdict.APPROVE, checker, (digest, round), factor, "", at)
         missing = still_missing(transfer)
         told = {"digest": digest, "factor": factor, "round": transfer.round}
         if missing:
@@ -36,12 +36,19 @@ def approve(*, reference: str, checker: User, digest: str, factor: str, at: date
         return transfer
 
 
-def reject(*, reference: str, checker: User, digest: str, factor: str, reason: str, at: datetime) -> Transfer:
+def reject(
+    *,
+    reference: str,
+    checker: User,
+    digest: str,
+    round: int,  # noqa: A002  (the model's own word)
+    factor: str,
+    reason: str,
+    at: datetime,
+) -> Transfer:
     """Reject it for good. Raises access.NotAllowed, access.NotNow, OtherWords, NoReason."""
     with transaction.atomic():
-        if not reason.strip():
-            raise NoReason("Say why you reject it; its maker reads the reason.")
-        transfer = _decide(reference, Verdict.REJECT, checker, digest, factor, reason.strip(), at)
+        transfer = _decide(reference, Verdict.REJECT, checker, (digest, round), factor, reason.strip(), at)
         return lifecycle.advance(
             transfer,
             State.REJECTED,
@@ -65,16 +72,18 @@ def still_missing(transfer: Transfer) -> dict[str, int]:
 
 
 def _decide(
-    reference: str, verdict: Verdict, checker: User, digest: str, factor: str, reason: str, at: datetime
+    reference: str, verdict: Verdict, checker: User, saw: tuple[str, int], factor: str, reason: str, at: datetime
 ) -> Transfer:
     transfer = lifecycle.locked(reference)
-    access.insist(access.why_not_decide(transfer, checker))
-    if transfer.expires_at is not None and at >= transfer.expires_at:
-        raise access.NotNow(f"{transfer.reference} expired; nothing moved. Its maker may draft it again.")
-    if digest != transfer.digest:
+    access.insist(access.why_not_decide(transfer, checker, at))
+    if verdict == Verdict.REJECT and not reason:
+        raise NoReason("Say why you reject it; its maker reads the reason.")
+    digest = transfer.digest
+    if saw != (digest, transfer.round):
         raise OtherWords(
             f"Nothing was decided. {transfer.reference} is not what your page showed; read it again below."
         )
+    assert digest is not None
     assert transfer.instruction is not None
     groups = groups_of(checker)
     Decision.objects.create(

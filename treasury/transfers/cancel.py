@@ -8,7 +8,7 @@ from django.db import transaction
 
 from treasury.audit.record import Machine
 from treasury.models import State, Transfer, User
-from treasury.transfers import access, lifecycle
+from treasury.transfers import access, guards, lifecycle
 
 CLOCK = Machine("clock")
 
@@ -42,5 +42,5 @@ def expire(*, reference: str, at: datetime) -> Transfer:
             by=CLOCK,
             at=at,
             action="transfer.expire",
-            outcome="Nothing moved. Its time for approval and sending ran out.",
+            outcome=guards.OUT_OF_TIME,
         )

@@ -12,9 +12,8 @@ from connectors.core.errors import VenueError
 from connectors.core.protocol import Challenge, ChallengeState
 from treasury import venues
 from treasury.audit.record import Machine
-from treasury.controls import stops
-from treasury.models import Attempt, Outcome, State, Transfer
-from treasury.transfers import dispatch, guards, lifecycle
+from treasury.models import Attempt, Kind, Outcome, State, Transfer
+from treasury.transfers import attempts, lifecycle
 
 log = logging.getLogger(__name__)
 
@@ -26,22 +25,22 @@ def confirm(*, reference: str, now: Callable[[], datetime]) -> None:
     """Ask whether the person has confirmed; if so repeat the call, if denied or too late end it."""
     transfer = Transfer.objects.select_related("connection").get(reference=reference)
     at = now()
-    if transfer.state != State.CONFIRMING or (transfer.due_at is not None and transfer.due_at > at):
+    if transfer.state != State.CONFIRMING or transfer.due_at is None or transfer.due_at > at:
         return None
     challenge = challenge_of(transfer)
     if at >= challenge.deadline:
         return end(reference, State.EXPIRED, "transfer.expire", "Nothing moved. Nobody confirmed it in time.", at)
     try:
         said = venues.open_connection(transfer.connection).challenge(challenge)
-    except (VenueError, venues.CannotOpen) as problem:
+    except (VenueError, venues.CannotOpen, NotImplementedError) as problem:
         log.warning("%s: not known whether it was confirmed: %s", reference, problem)
         said = ChallengeState.WAITING
     if said is ChallengeState.DENIED:
         return end(reference, State.FAILED, "transfer.fail", "Nothing moved. It was denied at the venue.", now())
     attempt = claim_repeat(reference=reference, at=now()) if said is ChallengeState.ALLOWED else None
     if attempt is not None:
-        answer = dispatch.call(attempt, answer=challenge.token)
-        return dispatch.conclude(attempt_id=attempt.pk, answer=answer, now=now)
+        answer = attempts.call(attempt, answer=challenge.token)
+        return attempts.conclude(attempt_id=attempt.pk, answer=answer, now=now)
     Transfer.objects.filter(pk=transfer.pk, state=State.CONFIRMING).update(due_at=now() + ASK_AGAIN)
     return None
 
@@ -54,16 +53,15 @@ def challenge_of(transfer: Transfer) -> Challenge:
 
 
 def claim_repeat(*, reference: str, at: datetime) -> Attempt | None:
-    """The repeat is a claim: own attempt, same key, same words, the token; stops and expiry apply."""
-    with transaction.atomic(durable=True):
-        stops.claim_lock()
-        transfer = lifecycle.locked(reference)
-        if transfer.state != State.CONFIRMING:
-            return None
-        for guard in (guards.expired, guards.same_words, guards.not_stopped):
-            if guard(transfer, at) is not None:
-                return None
-        return dispatch.enter(transfer, kind="repeat", at=at, action="transfer.repeat")
+    """The repeat is a claim: own attempt, same key, same words, the token."""
+    return attempts.enter_again(
+        reference=reference,
+        state=State.CONFIRMING,
+        kind=Kind.REPEAT,
+        action="transfer.repeat",
+        at=at,
+        allowed=lambda transfer: at < challenge_of(transfer).deadline,
+    )
 
 
 def end(reference: str, to: State, action: str, outcome: str, at: datetime) -> None:

@@ -97,10 +97,15 @@ def redraft(*, reference: str, words: Words, maker: User, at: datetime) -> Trans
 
 
 def draft_again(*, reference: str, maker: User, at: datetime) -> Transfer:
-    """Copy the words of a transfer that ended without moving into a fresh draft, which will have a fresh key."""
+    """Copy the words of a transfer that ended without moving into a fresh draft, which will have a fresh key.
+
+    While a copy of this maker's is still a draft, that one is given back: a double click makes one.
+    """
     with transaction.atomic():
         old = lifecycle.locked(reference)
         access.insist(access.why_not_draft_again(old, maker))
+        if open_copy := old.copies.filter(maker=maker, state=State.DRAFT).first():
+            return open_copy
         words = Words(old.source, old.destination, old.asset, plain(old.amount), old.reason)
         return draft(words=words, maker=maker, at=at, copied_from=old)
 
@@ -146,12 +151,18 @@ def checked(words: Words) -> Decimal:
     elif not venues.has_route(source, destination):
         problems["destination"] = f"{declared.title} has no route from {source.title} to {destination.title}."
     if balance_of(source, words.asset) is None:
-        problems["asset"] = f"{source} holds no asset called {words.asset}."
+        problems["asset"] = f"{source} holds no asset called {words.asset}." + suggestion(source, words.asset)
     if declared.amount_decimals is not None and -_exponent(amount) > declared.amount_decimals:
         problems["amount"] = f"{declared.title} takes at most {declared.amount_decimals} decimals."
     if problems:
         raise Invalid(problems)
     return amount
+
+
+def suggestion(source: Account, asset: str) -> str:
+    """Venues tell "usdt" from "USDT", and so must we; people need not know."""
+    meant = source.balances.filter(asset__iexact=asset).first()
+    return f" Did you mean {meant.asset}?" if meant else ""
 
 
 def more_than_movable(transfer: Transfer) -> str | None:

@@ -13,14 +13,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Max, Q, Sum
 
 from treasury.balances.holdings import balance_of
 from treasury.controls import stops
 from treasury.controls.roles import groups_of
-from treasury.models import IN_FLIGHT, Attempt, Balance, State, Transfer, User, Verdict
+from treasury.models import IN_FLIGHT, NOTHING_MOVED, Attempt, Balance, State, Transfer, User, Verdict
 from treasury.models.amount import grouped
-from treasury.models.attempt import NOTHING_MOVED
 from treasury.transfers import instruction
 
 log = logging.getLogger(__name__)
@@ -56,13 +56,18 @@ class Alarm:
 
 
 Objection = Expire | Hold | SendBack | Alarm
+Guard = Callable[[Transfer, datetime], Objection | None]
+
+CLOCKS_AGREE = timedelta(seconds=2)  # a reading from later than now means a clock that was set
+OUT_OF_TIME = "Nothing moved. Its time for approval and sending ran out."
 
 
-def objection(transfer: Transfer, *, at: datetime) -> Objection | None:
+def objection(transfer: Transfer, *, at: datetime, among: tuple[Guard, ...] | None = None) -> Objection | None:
     """The first guard's objection to sending now, or None."""
-    for guard in GUARDS:
+    for guard in GUARDS if among is None else among:
         try:
-            found = guard(transfer, at)
+            with transaction.atomic():  # a savepoint: a guard's own database error must not end the claim's
+                found = guard(transfer, at)
         except Exception:  # any error at all: what cannot be checked is not sent
             log.exception("guard %s failed for %s", guard.__name__, transfer.reference)
             return Hold(f"the check “{(guard.__doc__ or guard.__name__).strip()}” failed; see the service's log")
@@ -74,7 +79,7 @@ def objection(transfer: Transfer, *, at: datetime) -> Objection | None:
 def expired(transfer: Transfer, at: datetime) -> Objection | None:
     """Is there still time?"""
     if transfer.expires_at is None or at >= transfer.expires_at:
-        return Expire("Nothing moved. Its time for approval and sending ran out.")
+        return Expire(OUT_OF_TIME)
     return None
 
 
@@ -120,8 +125,8 @@ def readable(transfer: Transfer, at: datetime) -> Objection | None:
     if held is None or held.movable is None or held.total is None:
         why = f": {held.problem}" if held and held.problem else ""
         return Hold(f"the balance of {transfer.source.title} is not readable{why}")
-    if at - held.observed_at > settings.BALANCE_MAX_AGE:
-        return Hold(f"the balance of {transfer.source.title} is too old, from {held.observed_at:%H:%M:%S} UTC")
+    if not -CLOCKS_AGREE <= at - held.observed_at <= settings.BALANCE_MAX_AGE:
+        return Hold(f"the balance of {transfer.source.title} is not of now but of {held.observed_at:%H:%M:%S} UTC")
     return None
 
 
@@ -157,11 +162,11 @@ def unmoved(transfer: Transfer, at: datetime) -> Objection | None:
     held = balance_of(transfer.source, transfer.asset)
     if not transfer.source.quiet or transfer.seen_total is None or held is None or held.total is None:
         return None
-    assert transfer.submitted_at is not None
+    assert transfer.seen_at is not None, "seen_total has its time"
     touching = Transfer.objects.filter(Q(source=transfer.source) | Q(destination=transfer.source), asset=transfer.asset)
     if touching.filter(state__in=IN_FLIGHT).exclude(pk=transfer.pk).exists():
         return Hold(f"another transfer of {transfer.source.title} is on its way, so that its balance says little")
-    ours = Transfer.objects.filter(asset=transfer.asset, state=State.SETTLED, changed_at__gte=transfer.submitted_at)
+    ours = touching.filter(state=State.SETTLED, changed_at__gt=transfer.seen_at, changed_at__lt=held.observed_at)
     moved = ours.aggregate(
         came=Sum("amount", filter=Q(destination=transfer.source)),
         went=Sum("amount", filter=Q(source=transfer.source)),
@@ -188,11 +193,12 @@ def enough(transfer: Transfer, at: datetime) -> Objection | None:
     )
 
 
-# The order matters: what ends or alarms before what waits, and numbers are compared only when they are known.
-GUARDS: tuple[Callable[[Transfer, datetime], Objection | None], ...] = (
+# The order matters: what ends it comes first, what waits for people before what raises the alarm again and again,
+# and numbers are compared only when they are known.
+GUARDS: tuple[Guard, ...] = (
     expired,
-    same_words,
     not_stopped,
+    same_words,
     quorum,
     readable,
     within_limit,
@@ -201,11 +207,12 @@ GUARDS: tuple[Callable[[Transfer, datetime], Objection | None], ...] = (
 )
 
 
+# For the same words under the same key once more: its money may be gone already, so numbers say nothing.
+SAME_AGAIN: tuple[Guard, ...] = (expired, not_stopped, same_words, quorum)
+
+
 def reserved(held: Balance, *, besides: Transfer) -> Decimal:
     """What other transfers may take out of the account that its last reading may not show yet."""
     others = Transfer.objects.filter(source=held.account_id, asset=held.asset).exclude(pk=besides.pk)
-    on_its_way = others.filter(
-        Q(state__in=[State.DISPATCHING, State.CONFIRMING])
-        | Q(state__in=[State.DISPATCHED, State.SETTLED], changed_at__gte=held.observed_at)
-    )
+    on_its_way = others.filter(Q(state__in=IN_FLIGHT) | Q(state=State.SETTLED, changed_at__gte=held.observed_at))
     return on_its_way.aggregate(sum=Sum("amount"))["sum"] or Decimal(0)

@@ -10,6 +10,7 @@ from django.db import connection
 
 from treasury.audit.record import Actor, record
 from treasury.models import NEXT, AuditEntry, State, Transfer
+from treasury.transfers import bell
 
 
 class NoSuchTransfer(LookupError):
@@ -73,6 +74,8 @@ def advance(
     for name, value in changes.items():
         setattr(transfer, name, value)
     entry(transfer, by=by, at=at, action=action, facts={"from": before.value, "to": to.value, **(facts or {})})
+    if to == State.SETTLED:
+        bell.read_on_commit(transfer)
     return transfer
 
 
@@ -83,7 +86,6 @@ def entry(
     at: datetime,
     action: str,
     facts: Mapping[str, Any],
-    result: str = "done",
 ) -> AuditEntry:
     """An entry about a transfer."""
-    return record(at=at, by=by, action=action, subject=transfer.subject, facts=facts, result=result)
+    return record(at=at, by=by, action=action, subject=transfer.subject, facts=facts)

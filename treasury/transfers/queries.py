@@ -12,7 +12,7 @@ from django.db.models.fields import CharField
 
 from treasury import venues
 from treasury.controls.roles import AUDITORS, CHECKERS, groups_of
-from treasury.models import IN_FLIGHT, Attempt, Connection, Decision, Demand, Outcome, State, Transfer, User
+from treasury.models import IN_FLIGHT, Attempt, Connection, Decision, Demand, State, Transfer, User
 from treasury.transfers.lifecycle import NoSuchTransfer
 
 if TYPE_CHECKING:  # the stubs are not there when the product runs
@@ -35,19 +35,19 @@ class Standing:
 STANDINGS: Mapping[str, Standing] = {
     standing.key: standing
     for standing in (
-        Standing("draft", "Draft"),
-        Standing("submitted", "Waiting for approval"),
-        Standing("approved", "Approved"),
+        Standing("draft", State.DRAFT.label),
+        Standing("submitted", State.SUBMITTED.label),
+        Standing("approved", State.APPROVED.label),
         Standing("held", "Held"),
-        Standing("sending", "Sending"),
+        Standing("sending", State.DISPATCHING.label),
         Standing("unknown", "Outcome unknown"),
-        Standing("confirming", "Confirm at the venue"),
-        Standing("sent", "Sent"),
-        Standing("settled", "Settled"),
-        Standing("failed", "Failed"),
-        Standing("rejected", "Rejected"),
-        Standing("cancelled", "Cancelled"),
-        Standing("expired", "Expired"),
+        Standing("confirming", State.CONFIRMING.label),
+        Standing("sent", State.DISPATCHED.label),
+        Standing("settled", State.SETTLED.label),
+        Standing("failed", State.FAILED.label),
+        Standing("rejected", State.REJECTED.label),
+        Standing("cancelled", State.CANCELLED.label),
+        Standing("expired", State.EXPIRED.label),
     )
 }
 
@@ -67,27 +67,18 @@ _PLAIN: Mapping[State, str] = {
 }
 
 
-def is_in_doubt(attempt: Attempt, at: datetime) -> bool:
-    """An attempt that ended uncertain, or that has no outcome although its call must be over."""
-    if attempt.outcome is None:
-        return attempt.call_ends_at <= at
-    return attempt.outcome == Outcome.UNCERTAIN
-
-
 def standing(transfer: Transfer, at: datetime) -> Standing:
     """How one transfer stands. ``with_standing`` says the same of many; a test holds the two together."""
     if transfer.state == State.APPROVED and transfer.held:
         return STANDINGS["held"]
-    if transfer.state == State.DISPATCHING and any(is_in_doubt(one, at) for one in transfer.attempts.all()):
+    if transfer.state == State.DISPATCHING and transfer.attempts.in_doubt(at).exists():
         return STANDINGS["unknown"]
     return STANDINGS[_PLAIN[State(transfer.state)]]
 
 
 def with_standing(transfers: QuerySet[Transfer], at: datetime) -> QuerySet[Stood]:
     """The transfers with ``standing_key``, a key of STANDINGS."""
-    doubtful = Attempt.objects.filter(transfer=OuterRef("pk")).filter(
-        Q(outcome=Outcome.UNCERTAIN) | Q(outcome=None, call_ends_at__lte=at)
-    )
+    doubtful = Attempt.objects.in_doubt(at).filter(transfer=OuterRef("pk"))
     return transfers.annotate(
         standing_key=Case(
             When(Q(state=State.APPROVED) & ~Q(held=""), then=Value("held")),
@@ -99,9 +90,9 @@ def with_standing(transfers: QuerySet[Transfer], at: datetime) -> QuerySet[Stood
 
 
 def visible_to(user: User) -> QuerySet[Transfer]:
-    """What access.may_see allows, as one query: a draft is its maker's own, and the auditor's."""
+    """A draft is its maker's own, and the auditor's; from submit on, everyone with a role sees it."""
     groups = groups_of(user)
-    transfers = Transfer.objects.select_related("connection", "source", "destination", "maker")
+    transfers = Transfer.objects.select_related("connection", "source__connection", "destination__connection", "maker")
     if not groups:
         return transfers.none()
     if AUDITORS in groups:
@@ -152,9 +143,22 @@ def in_flight(user: User) -> QuerySet[Transfer]:
 
 
 def at_risk(user: User, at: datetime) -> list[Stood]:
-    """Money that may be gone: in doubt, or taken by the venue and not settled within the time it declares."""
+    """Money that may be gone: in doubt, taken and not settled in the venue's time, or told in two ways."""
     doubtful = with_standing(in_flight(user), at)
-    return [one for one in doubtful if one.standing_key == "unknown" or is_overdue(one, at)]
+    return [
+        *(one for one in doubtful if one.standing_key == "unknown" or is_overdue(one, at)),
+        *with_standing(visible_to(user).filter(CONTRADICTED), at),
+    ]
+
+
+# It ended as if nothing had moved, and yet the venue said of an attempt that it took it.
+CONTRADICTED = Q(state__in=[State.FAILED, State.CANCELLED, State.EXPIRED]) & Q(
+    Exists(Attempt.objects.taken().filter(transfer=OuterRef("pk")))
+)
+
+
+def is_contradicted(transfer: Transfer) -> bool:
+    return Transfer.objects.filter(CONTRADICTED, pk=transfer.pk).exists()
 
 
 def is_overdue(transfer: Transfer, at: datetime) -> bool:

@@ -7,22 +7,20 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from connectors.core.errors import VenueError
 from connectors.core.protocol import Receipt, Standing
 from connectors.core.protocol import State as Found
 from treasury import venues
 from treasury.audit.record import Machine
-from treasury.controls import stops
-from treasury.models import Attempt, LookUp, Outcome, State, Transfer
-from treasury.models.attempt import NOTHING_MOVED
-from treasury.transfers import dispatch, guards, instruction, lifecycle
+from treasury.models import Attempt, Kind, LookUp, State, Transfer
+from treasury.transfers import attempts, instruction, lifecycle
 from treasury.transfers.evidence import clean, storable
 
 log = logging.getLogger(__name__)
 
 SETTLER = Machine("settle")
-FIRST, MOST = timedelta(seconds=2), timedelta(minutes=5)
 ATTEMPTS_MOST = 3
 EMPTY_LOOK_UPS = 3  # how many empty searches in a row before a re-send: records may show late
 
@@ -40,16 +38,16 @@ def settle(*, reference: str, now: Callable[[], datetime]) -> None:
     if may_resend:
         attempt = claim_resend(reference=reference, at=now())
         if attempt is not None:
-            dispatch.conclude(attempt_id=attempt.pk, answer=dispatch.call(attempt), now=now)
+            attempts.conclude(attempt_id=attempt.pk, answer=attempts.call(attempt), now=now)
 
 
 def is_due(transfer: Transfer, at: datetime) -> bool:
     """Nothing is asked while a call may still be under way: its answer would come to nothing or to a false one."""
     if transfer.state not in (State.DISPATCHING, State.DISPATCHED):
         return False
-    if transfer.due_at is not None and transfer.due_at > at:
+    if transfer.due_at is None or transfer.due_at > at:
         return False
-    return not transfer.attempts.filter(outcome=None, call_ends_at__gt=at).exists()
+    return not transfer.attempts.under_way(at).exists()
 
 
 def ask(transfer: Transfer) -> Standing | Error:
@@ -57,7 +55,7 @@ def ask(transfer: Transfer) -> Standing | Error:
     assert transfer.instruction is not None
     first = transfer.attempts.order_by("number").first()
     assert first is not None, "in flight means attempted"
-    taken = transfer.attempts.filter(outcome__in=[Outcome.ACCEPTED, Outcome.SETTLED]).last()
+    taken = transfer.attempts.taken().last()
     receipt = Receipt(settled=False, record=taken.record) if taken else None
     try:
         connector = venues.open_connection(transfer.connection)
@@ -97,7 +95,7 @@ def note(*, reference: str, answer: Standing | Error, asked_at: datetime, at: da
         if _step(transfer, look_up, facts, at):
             return False
         if found and look_up.state == Found.UNCLEAR.value and not alarmed_before:
-            dispatch.alarm(transfer, "the venue's record under this key does not fit what was approved", at)
+            attempts.alarm(transfer, "the venue's record under this key does not fit what was approved", at)
         wait = getattr(answer, "retry_at", None) or at + pause(transfer)
         Transfer.objects.filter(pk=transfer.pk).update(due_at=wait)
         return why_not_resend(transfer, at) is None
@@ -106,11 +104,11 @@ def note(*, reference: str, answer: Standing | Error, asked_at: datetime, at: da
 def _step(transfer: Transfer, look_up: LookUp, facts: dict[str, object], at: datetime) -> bool:
     """Advance if the answer proves something; True when it did."""
     title = venues.declared(transfer.connection.venue).title
-    taken = transfer.attempts.filter(outcome__in=[Outcome.ACCEPTED, Outcome.SETTLED]).exists()
-    open_call = transfer.attempts.filter(outcome=None, call_ends_at__gt=at).exists()
+    known = transfer.attempts.taken().exists() or transfer.look_ups.filter(found=True).exists()
+    open_call = transfer.attempts.under_way(at).exists()
     steps = {
         Found.DONE.value: (State.SETTLED, f"It moved. {title}'s own records show it."),
-        Found.PENDING.value: (State.DISPATCHED, f"On its way. {title}'s own records show it as pending."),
+        Found.PENDING.value: (State.DISPATCHED, ""),
         Found.FAILED.value: (State.FAILED, f"Nothing moved. {title}'s own records show that it failed."),
         Found.ABSENT.value: (
             State.FAILED,
@@ -122,8 +120,8 @@ def _step(transfer: Transfer, look_up: LookUp, facts: dict[str, object], at: dat
         to is None
         or to == transfer.state
         or (to == State.FAILED and open_call)
-        # A venue that took it once cannot never have had it: such an answer is unclear.
-        or (look_up.state == Found.ABSENT.value and taken)
+        # A venue that had it once cannot never have had it, and one empty search proves little: unclear.
+        or (look_up.state == Found.ABSENT.value and (known or not long_empty(transfer)))
     )
     if proves_nothing:
         lifecycle.entry(transfer, by=SETTLER, at=at, action="transfer.look_up", facts=facts)
@@ -137,54 +135,66 @@ def _step(transfer: Transfer, look_up: LookUp, facts: dict[str, object], at: dat
         action="transfer.settle" if to != State.FAILED else "transfer.fail",
         facts=facts,
         outcome=outcome,
-        due_at=at + FIRST if to == State.DISPATCHED else None,
+        due_at=at + attempts.LOOK_UP_AFTER if to == State.DISPATCHED else None,
     )
     return True
 
 
+def long_empty(transfer: Transfer) -> bool:
+    """Whether the last searches were all complete and empty, and all made long enough after the *last* attempt."""
+    after = venues.declared(transfer.connection.venue).absent_after
+    if after is None:
+        return False
+    made_since = transfer.look_ups.filter(at__gt=transfer.attempts.latest("number").send_before + after)
+    return all_empty(made_since)
+
+
+def all_empty(look_ups: QuerySet[LookUp]) -> bool:
+    """Whether the newest EMPTY_LOOK_UPS of these are complete searches that found nothing."""
+    newest = list(look_ups.order_by("-at", "-id")[:EMPTY_LOOK_UPS])
+    return len(newest) == EMPTY_LOOK_UPS and all(one.searched and not one.found for one in newest)
+
+
 def pause(transfer: Transfer) -> timedelta:
-    """2 s doubling to 5 min with each look-up since the last attempt."""
-    last = transfer.attempts.order_by("number").last()
-    assert last is not None
-    asked = transfer.look_ups.filter(at__gte=last.claimed_at).count()
-    return min(FIRST * (1 << min(asked, 20)), MOST)
+    """How long until the next look-up: it grows with each since the last attempt."""
+    last = transfer.attempts.latest("number")
+    return attempts.backoff(transfer.look_ups.filter(at__gte=last.claimed_at).count() + 1)
 
 
 def why_not_resend(transfer: Transfer, at: datetime) -> str | None:
     """Why the same words may not be sent again under the same key now; None when they may."""
     declared = venues.declared(transfer.connection.venue)
-    attempts = list(transfer.attempts.order_by("number"))
-    first, last = attempts[0], attempts[-1]
+    made = list(transfer.attempts.order_by("number"))
+    first, last = made[0], made[-1]
     if transfer.state != State.DISPATCHING or declared.resend is None:
         return "the venue takes no re-send, or the transfer is not in doubt"
-    if all(attempt.outcome in NOTHING_MOVED for attempt in attempts):
-        return "nothing is in doubt"
-    if any(attempt.outcome is None and attempt.call_ends_at > at for attempt in attempts):
+    if transfer.attempts.under_way(at).exists():
         return "a call is still under way"
-    if transfer.attempts.filter(outcome__in=[Outcome.ACCEPTED, Outcome.SETTLED]).exists():
+    if not transfer.attempts.in_doubt(at).exists():
+        return "nothing is in doubt"
+    if transfer.attempts.taken().exists():
         return "the venue took it"
-    if len(attempts) >= ATTEMPTS_MOST:
+    if len(made) >= ATTEMPTS_MOST:
         return f"it was tried {ATTEMPTS_MOST} times"
     if at - first.claimed_at >= declared.resend.until:
         return "the key may have been forgotten by the venue"
+    if transfer.look_ups.filter(found=True).exists():
+        return "a record was found once"
     window_over = last.send_before + (declared.signed_window or timedelta(0))
-    since = list(transfer.look_ups.filter(at__gt=window_over).order_by("-at", "-id")[:EMPTY_LOOK_UPS])
-    if declared.resend.after_empty_look_up:
-        if len(since) < EMPTY_LOOK_UPS or not all(one.searched and not one.found for one in since):
-            return f"{EMPTY_LOOK_UPS} complete searches in a row must have found nothing"
-    elif at <= window_over or any(one.found for one in since):
-        return "an earlier request may still arrive, or a record was found"
+    if declared.resend.after_empty_look_up and not all_empty(transfer.look_ups.filter(at__gt=window_over)):
+        return f"{EMPTY_LOOK_UPS} complete searches in a row must have found nothing"
+    if at <= window_over:
+        return "an earlier request may still arrive"
     return None
 
 
 def claim_resend(*, reference: str, at: datetime) -> Attempt | None:
-    """A re-send is a claim like any other: own attempt, same key, same words; stops and expiry apply."""
-    with transaction.atomic(durable=True):
-        stops.claim_lock()
-        transfer = lifecycle.locked(reference)
-        if transfer.state != State.DISPATCHING or why_not_resend(transfer, at) is not None:
-            return None
-        for guard in (guards.expired, guards.same_words, guards.not_stopped):
-            if guard(transfer, at) is not None:
-                return None
-        return dispatch.enter(transfer, kind="resend", at=at, action="transfer.resend")
+    """A re-send is a claim like any other; None when it may not be made, or no longer."""
+    return attempts.enter_again(
+        reference=reference,
+        state=State.DISPATCHING,
+        kind=Kind.RESEND,
+        action="transfer.resend",
+        at=at,
+        allowed=lambda transfer: why_not_resend(transfer, at) is None,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -27,7 +28,6 @@ def submit(*, reference: str, maker: User, at: datetime) -> Transfer:
         text = instruction.compose(transfer)
         digest = instruction.digest(text)
         demands = write_demands(transfer)
-        held = balance_of(transfer.source, transfer.asset)
         return lifecycle.advance(
             transfer,
             State.SUBMITTED,
@@ -39,10 +39,18 @@ def submit(*, reference: str, maker: User, at: datetime) -> Transfer:
             instruction=text,
             digest=digest,
             round=1,
-            seen_total=held.total if held else None,
+            **seen(transfer),
             submitted_at=at,
             expires_at=at + settings.APPROVAL_EXPIRES_AFTER,
         )
+
+
+def seen(transfer: Transfer) -> dict[str, Any]:
+    """What the source held when the round that begins was asked for, and when that was read."""
+    held = balance_of(transfer.source, transfer.asset)
+    if held is None or held.total is None:
+        return {"seen_total": None, "seen_at": None}
+    return {"seen_total": held.total, "seen_at": held.observed_at}
 
 
 def write_demands(transfer: Transfer) -> dict[str, int]:

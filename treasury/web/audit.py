@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from typing import Any
 
 from django import forms
@@ -49,7 +49,7 @@ class Search(forms.Form):
         if chosen["since"]:
             entries = entries.filter(at__gte=datetime.combine(chosen["since"], time.min, UTC))
         if chosen["until"]:
-            entries = entries.filter(at__lt=datetime.combine(chosen["until"], time.min, UTC) + timedelta(days=1))
+            entries = entries.filter(at__lte=datetime.combine(chosen["until"], time.max, UTC))
         if chosen["text"]:
             entries = entries.filter(canonical__icontains=chosen["text"])
         return entries

@@ -9,9 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from treasury.balances.holdings import balance_of
-from treasury.models import IN_FLIGHT, Account, Balance, Decision, State, Transfer, User, Verdict
+from treasury.controls import stops
+from treasury.models import IN_FLIGHT, Account, Balance, Decision, State, Transfer, User
 from treasury.templatetags.treasury import on_the_clock
 from treasury.transfers import access, draft, queries
+from treasury.transfers.approve import still_missing
 from treasury.web import timeline
 
 
@@ -49,6 +51,8 @@ def context_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]
         "attempts": list(transfer.attempts.all()),
         "look_ups": list(transfer.look_ups.all()),
         "live": is_live(transfer),
+        "poll": "5s" if transfer.state == State.SUBMITTED else "2s",
+        "stop": None if transfer.has_ended else stops.standing(transfer.connection_id),
         "refused": "",
         "differences": [],
         **rights_of(transfer, person, at),
@@ -56,17 +60,14 @@ def context_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]
 
 
 def is_live(transfer: Transfer) -> bool:
-    """Whether it may move on without anybody at this page: approved, or on its way."""
-    return transfer.state == State.APPROVED or transfer.state in IN_FLIGHT
+    """Whether it may move on without anybody at this page: others decide, or it is on its way."""
+    return transfer.state in (State.SUBMITTED, State.APPROVED) or transfer.state in IN_FLIGHT
 
 
 def rights_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]:
     """What to offer, by the very sentences the verbs insist on."""
-    why_not_decide = access.why_not_decide(transfer, person)
-    if why_not_decide is None and transfer.expires_at is not None and at >= transfer.expires_at:
-        why_not_decide = "Its time is over; it can no longer be approved."
     return {
-        "why_not_decide": why_not_decide or "",
+        "why_not_decide": access.why_not_decide(transfer, person, at) or "",
         "may_edit": access.why_not_edit(transfer, person) is None,
         "may_cancel": access.why_not_cancel(transfer, person) is None,
         "may_draft_again": access.why_not_draft_again(transfer, person) is None,
@@ -74,12 +75,9 @@ def rights_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]:
 
 
 def approvals_of(transfer: Transfer) -> Approvals:
-    decisions = list(transfer.decisions.select_related("by"))
-    counted = [
-        decision for decision in decisions if decision.round == transfer.round and decision.verdict == Verdict.APPROVE
-    ]
     need = sum(demand.count for demand in transfer.demands.filter(round=transfer.round))
-    return Approvals(have=len(counted), need=need, decisions=decisions)
+    have = need - sum(still_missing(transfer).values())
+    return Approvals(have=have, need=need, decisions=list(transfer.decisions.select_related("by")))
 
 
 def effects_of(transfer: Transfer) -> list[Effect]:
@@ -100,7 +98,12 @@ def effect(side: str, account: Account, asset: str, change: Decimal) -> Effect:
 
 def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: datetime) -> str:
     """What happened to the money, first; then why."""
-    if transfer.outcome and transfer.has_ended:
+    if queries.is_contradicted(transfer):
+        return (
+            "It may have moved. The venue said that it took it, after it had been given up: look at the venue, and do "
+            f"not send it again. Before that: {transfer.outcome}"
+        )
+    if transfer.has_ended:
         return transfer.outcome
     if key == "confirming":
         return f"Nothing moved yet. The venue waits for a person to confirm it there{confirm_by(transfer)}."
@@ -110,19 +113,21 @@ def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: dateti
         "draft": "Nothing moved. It is a draft; nobody has been asked yet.",
         "submitted": f"Nothing moved. It has {approvals.have} of {approvals.need} approvals.",
         "approved": "Nothing moved yet. It is approved and will be sent in a moment.",
-        "held": f"Nothing moved. It is approved and held back: {transfer.held.rstrip('.')}.",
+        "held": held(transfer.held),
         "sending": "It is being sent. Until the venue answers, take it as moving.",
         "unknown": "We do not know yet whether it moved. The venue's records are being searched; do not send it again.",
         "sent": "The venue took it. The money is on its way.",
-        "settled": "It moved.",
-        "failed": "It failed. Nothing moved.",
-        "rejected": "Nothing moved. It was rejected.",
-        "cancelled": "Nothing moved. It was cancelled.",
-        "expired": "Nothing moved. Its time ran out.",
     }
     if key == "sent" and queries.is_overdue(transfer, at):
         return "The venue took it and has not settled it in its usual time. Look at the venue; do not send it again."
     return sentences[key]
+
+
+def held(words: str) -> str:
+    """A venue's words begin with the money already; a guard's do not."""
+    if "othing moved" in words:
+        return f"{words.rstrip('.')}. It is approved and will be tried again."
+    return f"Nothing moved. It is approved and held back: {words.rstrip('.')}."
 
 
 def confirm_by(transfer: Transfer) -> str:
@@ -141,7 +146,7 @@ def read(instruction: str) -> dict[str, str]:
     """An instruction's words, or none when the text is not one."""
     try:
         words = json.loads(instruction)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(key): str(value) for key, value in words.items()} if isinstance(words, dict) else {}
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
-from treasury.controls.roles import MAKERS, ROLES, groups_of
+from treasury.controls.roles import AUDITORS, MAKERS, OPERATORS, ROLES, groups_of
 from treasury.models import StopOrder, User
 from treasury.transfers import queries
 
@@ -16,6 +16,14 @@ SECTIONS = ("transfers", "approvals", "audit")
 
 
 def house(request: HttpRequest) -> dict[str, Any]:
+    """Gathered once for a request, though a page and its header are rendered apart."""
+    if not hasattr(request, "house"):
+        request.house = gathered(request)  # type: ignore[attr-defined]  # Django's request takes what one gives it
+    found: dict[str, Any] = request.house  # type: ignore[attr-defined]
+    return found
+
+
+def gathered(request: HttpRequest) -> dict[str, Any]:
     at = timezone.now()
     context: dict[str, Any] = {"practice": settings.PRACTICE, "at": at, "beside": False, "person": None}
     user = getattr(request, "user", None)
@@ -27,6 +35,7 @@ def house(request: HttpRequest) -> dict[str, Any]:
         "person": user,
         "roles": [role for role in ROLES if role in groups],
         "may_draft": MAKERS in groups,
+        "sees_records": user.is_staff and bool(groups & {AUDITORS, OPERATORS}),
         "section": first if first in SECTIONS else "overview",
         "waiting_count": queries.waiting_for(user, at).count(),
         "risk_count": len(queries.at_risk(user, at)),

@@ -40,6 +40,12 @@ def answer(
     return HttpResponse(html + header, status=status)
 
 
+def typed(request: HttpRequest, name: str) -> str:
+    """A sentence that somebody typed: without what the database cannot hold, at most 500 characters."""
+    text = request.POST.get(name, "").replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    return text.strip()[:500]
+
+
 def go(request: HttpRequest, to: Any) -> HttpResponse:
     """On to another page, by a redirect or, for htmx, by telling it to go there."""
     response = redirect(to)

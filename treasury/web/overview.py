@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpResponse
@@ -11,13 +11,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from treasury.balances.holdings import all_balances, is_stale
+from treasury.balances.refresh import is_awaited
 from treasury.controls.roles import MAKERS, OPERATORS, groups_of
-from treasury.models import Account, AuditEntry, Balance, Connection, StopOrder, User
+from treasury.models import Account, Balance, Connection, StopOrder, User
 from treasury.templatetags.treasury import places
 from treasury.transfers import queries
 from treasury.web.htmx import STOP_POLLING, Request, answer, wants_part
-
-ASKED_FOR = timedelta(seconds=30)  # a reading that was asked for longer ago is no longer waited for
 
 
 @dataclass(frozen=True)
@@ -103,18 +102,10 @@ def login_at(connection: Connection, held: dict[int, list[Balance]], stops: list
         accounts=accounts,
         problem=health.problem if health else "",
         limited_until=limited,
-        asked=was_asked(connection, health.read_at if health else None, at),
+        asked=is_awaited(health, at),
         stops=stops,
         decimals=max((decimals(one) for each in accounts for one in each.rows), default=0),
     )
-
-
-def was_asked(connection: Connection, read_at: datetime | None, at: datetime) -> bool:
-    """Whether somebody asked for a reading that has not come yet."""
-    asked = AuditEntry.objects.filter(
-        action="balance.ask", subject=f"connection:{connection.name}", at__gt=at - ASKED_FOR
-    ).first()
-    return asked is not None and (read_at is None or read_at < asked.at)
 
 
 def decimals(holding: Holding) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.contrib.auth import authenticate, login, logout
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -41,7 +41,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     onward = safe_next(request)
     if request.method != "POST":
         if request.user.is_authenticated:
-            return redirect(onward)
+            return HttpResponseRedirect(onward)
         return shown(request, SignInForm(), onward)
     form = SignInForm(request.POST)
     if not form.is_valid():
@@ -55,7 +55,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     login(request, person)
     with transaction.atomic():
         record(at=timezone.now(), by=person, action="session.sign_in", subject=f"user:{person.get_username()}")
-    return redirect(onward)
+    return HttpResponseRedirect(onward)
 
 
 @require_POST

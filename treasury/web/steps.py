@@ -15,7 +15,7 @@ from treasury.transfers import draft as drafting
 from treasury.transfers import submit as submitting
 from treasury.transfers.approve import OtherWords
 from treasury.web import card, refusals
-from treasury.web.htmx import Request, answer, go, wants_part
+from treasury.web.htmx import Request, answer, go, typed, wants_part
 from treasury.web.transfers import seen
 
 # What proved that it was them; a passkey will be another.
@@ -42,6 +42,7 @@ def approve(request: Request, reference: str) -> HttpResponse:
             reference=reference,
             checker=request.user,
             digest=request.POST.get("digest", ""),
+            round=round_of(request),
             factor=FACTOR,
             at=timezone.now(),
         ),
@@ -58,11 +59,18 @@ def reject(request: Request, reference: str) -> HttpResponse:
             reference=reference,
             checker=request.user,
             digest=request.POST.get("digest", ""),
+            round=round_of(request),
             factor=FACTOR,
-            reason=request.POST.get("reason", "")[:500],
+            reason=typed(request, "reason"),
             at=timezone.now(),
         ),
     )
+
+
+def round_of(request: Request) -> int:
+    """The round that the page showed; 0, which no round is, for anything but a number."""
+    said = request.POST.get("round", "")
+    return int(said) if said.isascii() and said.isdecimal() and len(said) < 6 else 0
 
 
 @require_POST

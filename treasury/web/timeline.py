@@ -34,7 +34,6 @@ ACTIONS: Mapping[str, str] = {
     "attempt.conclude": "noted the venue's answer",
     "alarm.raise": "raised an alarm",
     "transfer.look_up": "searched the venue's records",
-    "transfer.resolve": "resolved it",
     "session.sign_in": "signed in",
     "session.sign_out": "signed out",
     "session.refuse": "was not let in",
@@ -135,7 +134,7 @@ def in_words(key: str, value: Any) -> str:
     if key == "outcome" and value in Outcome.values:
         return str(Outcome(value).label)
     if isinstance(value, str) and STAMP.fullmatch(value):
-        return on_the_clock(datetime.fromisoformat(value))
+        return moment_in_words(value)
     if key == "amount" and isinstance(value, str) and PLAIN.fullmatch(value):
         return in_groups(Decimal(value))
     if isinstance(value, bool):
@@ -145,6 +144,14 @@ def in_words(key: str, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(in_words("", item) for item in value)
     return str(value)
+
+
+def moment_in_words(text: str) -> str:
+    """People and venues may write what only looks like a moment."""
+    try:
+        return on_the_clock(datetime.fromisoformat(text))
+    except ValueError:
+        return text
 
 
 def pretty(value: Any) -> str:

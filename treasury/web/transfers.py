@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -35,7 +35,7 @@ class Filters(forms.Form):
     connection = forms.ModelChoiceField(Connection.objects.all(), required=False, empty_label="Any")
     asset = forms.CharField(required=False, max_length=40)
     maker = forms.ModelChoiceField(
-        User.objects.filter(drafted__isnull=False).distinct().order_by("username"),
+        User.objects.filter(Exists(Transfer.objects.filter(maker=OuterRef("pk")))).order_by("username"),
         required=False,
         to_field_name="username",
         empty_label="Any",

@@ -16,7 +16,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         verified = chain.verify()
-        if verified.first_break is None:  # a broken chain is left as it was found
+        if verified.first_break is None and verified.unsealed:  # a broken chain is left as it was found
+            self.stdout.write(f"{verified.unsealed} entries were not sealed yet; sealing them now")
             chain.seal(at=timezone.now())
             verified = chain.verify()
         self.stdout.write(
