@@ -52,9 +52,7 @@ def draft(page: Page) -> None:
     page.get_by_role("link", name="New transfer").first.click()
     choose(page, "From", "Unified")
     choose(page, "To", "Funding")
-    page.get_by_label("Asset").fill("USDT") if page.get_by_label("Asset").evaluate(
-        "element => element.tagName"
-    ) == "INPUT" else page.get_by_label("Asset").select_option("USDT")
+    page.get_by_label("Asset").fill("USDT")
     page.get_by_label("Amount").fill("12.5")
     page.get_by_label("Reason").fill("Top up the funding account for Friday's payouts")
     keep(page, "draft")

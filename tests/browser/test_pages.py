@@ -187,3 +187,16 @@ def checked(page: Any, path: str) -> list[str]:
         *(f"{path}: {one['id']}: {one['nodes'][0]['html'][:200]}" for one in found.response["violations"]),
         *([f"{path}: {wider} px too wide"] if wider > 0 else []),
     ]
+
+
+def test_a_stop_that_was_typed_and_sent_shows_at_once(open_as: Open, approved: Make, operator: User) -> None:
+    """While something is in flight the overview polls; the answer to a form must not be taken for a poll's."""
+    transfer = approved()
+    page = open_as(operator)
+    page.locator(f"#stop-connection-{transfer.connection_id} summary").click()
+    page.get_by_label("Why it must stop").fill("Key rotation")
+    page.get_by_role("button", name="Stop sending").click()
+    expect(page.get_by_text("Bybit main is stopped.").first).to_be_visible()
+    page.get_by_label("Why it may go on").fill("Rotated")
+    page.get_by_role("button", name="Release the stop").click()
+    expect(page.get_by_text("one more operator must").first).to_be_visible()

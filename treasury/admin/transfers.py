@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from treasury.admin.window import Part, Window, amount
-from treasury.models import Attempt, Decision, Demand, LookUp, Transfer
+from treasury.models import Attempt, Decision, Demand, LookUp, Transfer, User
+from treasury.transfers import queries
 
 AMOUNT = amount("amount", "amount")
 
@@ -76,6 +79,11 @@ class Transfers(Window):
     )
     readonly_fields = (AMOUNT,)
     inlines = (Demands, Decisions, Attempts, LookUps)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Transfer]:
+        """As on the pages: a draft is its maker's own, and the auditor's."""
+        shown = queries.visible_to(request.user) if isinstance(request.user, User) else Transfer.objects.none()
+        return shown.order_by("-id")
 
     def subject(self, row: Any) -> str:
         return str(row.subject)
