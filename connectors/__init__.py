@@ -30,19 +30,21 @@ def open(  # noqa: A001
 ) -> Connector:
     """Return the connector of one login at one venue. Nothing is sent yet.
 
-    `credentials` holds exactly the fields of the venue's `credentials` dataclass. `environment` is one of the
-    venue's `hosts` (None: the first, its production). `base_url` (scheme, host and port only) takes the place
-    of every host of the venue, while requests keep the venue's own Host header. `transport` takes the place
-    of the network. `loopback_only` refuses every host outside this computer, before a byte is written.
+    `credentials` holds exactly the fields of the venue's `credentials` dataclass; one with a default may be left
+    out. `environment` is one of the venue's `hosts` (None: the first, its production). `base_url` (scheme, host
+    and port only) takes the place of every host of the venue, while requests keep the venue's own Host header.
+    `transport` takes the place of the network. `loopback_only` refuses every host outside this computer, before a
+    byte is written.
 
     Raises `discovery.UnknownVenue`, and ValueError for credentials, an environment or a URL that cannot be
     used; the message never contains a credential.
     """
     declared = discovery.venue(venue)
     wanted, given = set(declared.credential_names()), set(credentials)
-    if wanted != given:
+    needed = set(declared.required_credential_names())
+    if not needed <= given <= wanted:
         raise ValueError(
-            f"Credentials for {venue} are {sorted(wanted)}; missing {sorted(wanted - given)}, "
+            f"Credentials for {venue} are {sorted(wanted)}; missing {sorted(needed - given)}, "
             f"not understood: {len(given - wanted)}."
         )
     if environment is None:

@@ -34,7 +34,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, InvalidOperation
@@ -475,8 +475,18 @@ class Bybit:
             logger.error("Bybit answered a transfer with a status that is not known (evidence %s)", evidence)
         raise Uncertain("It may have moved. Bybit did not say what became of it.", evidence=evidence)
 
-    def look_up(self, instruction: Instruction, *, sent_at: datetime, receipt: Receipt | None = None) -> Standing:
-        """Search asset/inter-transfer-list for the key, in seven days that begin a minute early."""
+    def look_up(
+        self,
+        instruction: Instruction,
+        *,
+        sent_at: datetime,
+        receipt: Receipt | None = None,
+        claimed: Collection[str] = (),
+    ) -> Standing:
+        """Search asset/inter-transfer-list for the key, in seven days that begin a minute early.
+
+        `claimed` is not needed: a record carries our own key.
+        """
         start = self._clock.to_server(sent_at - LOOK_UP_EARLY) // 1000 * 1000
         newest = self._clock.to_server(datetime.now(UTC) + LOOK_UP_EARLY)
         window = {

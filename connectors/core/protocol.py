@@ -4,8 +4,8 @@ Amounts are `Decimal` in and out. Moments are aware UTC. An *address* is the ven
 an *asset* is the venue's own code on the wire, exactly as the venue spells it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -74,12 +74,14 @@ class Standing:
     """The answer to a look-up. `searched`: the search was complete. `found`: a record under our key exists.
 
     UNCLEAR with `found` is an alarm: the record has other words than ours, or a status that nobody knows.
+    `record`: the venue's own id of the record the answer rests on.
     """
 
     state: State
     searched: bool
     found: bool
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    record: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +132,13 @@ class Limit:
 class Resend:
     """A re-send under the same key is safe until this long after the first send.
 
-    `after_empty_look_up`: only after a complete search that found nothing.
+    `after_empty_look_up`: only after a complete search that found nothing. `unsearchable`: the routes (source
+    kind, destination kind) on which the venue has nothing to search; there a re-send needs no look-up.
     """
 
     until: timedelta
     after_empty_look_up: bool
+    unsearchable: frozenset[tuple[str, str]] = frozenset()
 
 
 class Connector(Protocol):
@@ -169,9 +173,17 @@ class Connector(Protocol):
         Challenge.
         """
 
-    def look_up(self, instruction: Instruction, *, sent_at: datetime, receipt: Receipt | None = None) -> Standing:
+    def look_up(
+        self,
+        instruction: Instruction,
+        *,
+        sent_at: datetime,
+        receipt: Receipt | None = None,
+        claimed: Collection[str] = (),
+    ) -> Standing:
         """Find out what became of it; reads only. `sent_at` is the first send.
 
+        `claimed`: records that other transfers already rest on; never count one twice.
         Raises TryLater or Barred when the search itself failed, which says nothing about the money.
         """
 
@@ -185,6 +197,7 @@ class Venue:
 
     title: str
     # A frozen dataclass of str fields; each field's metadata may hold "title" and "secret" (default True).
+    # A field with a default may be left out.
     credentials: type[Any]
     # environment -> {label: https URL}; the first environment is production.
     hosts: Mapping[str, Mapping[str, str]]
@@ -209,10 +222,16 @@ class Venue:
     # Whether a send may end in a Challenge.
     challenges: bool = False
     call_limit: timedelta = CALL_LIMIT
+    # Account kinds whose balance the venue has no complete question for: their rows always name a problem.
+    unreadable_kinds: frozenset[str] = frozenset()
 
     def credential_names(self) -> list[str]:
         """The fields of the credentials, in the order to ask for them."""
         return [one.name for one in fields(self.credentials)]
+
+    def required_credential_names(self) -> list[str]:
+        """Those of them that have no default, so that a login is never without them."""
+        return [one.name for one in fields(self.credentials) if one.default is MISSING]
 
 
 def plain(amount: Decimal) -> str:

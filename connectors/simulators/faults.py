@@ -20,6 +20,7 @@ KINDS: Mapping[str, str] = {
     "refuse": "refuses with the venue's code",
     "pending": "takes a transfer, which succeeds after so many seconds",
     "fails_later": "takes a transfer, which fails after so many seconds",
+    "challenge": "moves nothing until a person confirms, who does so after so many seconds (0: who never does)",
     "record_late": "hides the transfer from look-ups for so many seconds",
     "clock": "has a clock that is ahead by so many seconds, until cleared",
 }

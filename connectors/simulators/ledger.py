@@ -72,10 +72,12 @@ class Ledger:
         visible_at: int = 0,
         due_at: int | None = None,
         ends: str = "SUCCESS",
+        notes: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Take the amount from the source, and give it to the destination now or, with `due_at`, later.
 
-        `ends` is SUCCESS or FAILED (the money goes back). Raises KeyTakenError and NotEnoughMoneyError.
+        `ends` is SUCCESS or FAILED (the money goes back). `notes`, JSON-safe, is kept with the transfer. Raises
+        KeyTakenError and NotEnoughMoneyError.
         """
         transfer = {
             "login": login,
@@ -89,6 +91,7 @@ class Ledger:
             "status": "PENDING",
             "due_at": due_at,
             "ends": ends,
+            **({"notes": dict(notes)} if notes else {}),
         }
 
         def take(state: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ def row(asset: str = "USDT", total: str | None = "1", address: str = "UNIFIED", 
 @pytest.fixture
 def says(monkeypatch: pytest.MonkeyPatch, connection: Connection) -> object:
     def set_answer(*rows: VenueBalance, login: str = connection.login) -> None:
-        monkeypatch.setattr(venues, "open_connection", lambda _: Says(login, *rows))
+        monkeypatch.setattr(venues, "open_connection", lambda *_: Says(login, *rows))
         refresh.refresh(connection=connection, at=timezone.now())
 
     return set_answer
@@ -132,7 +132,7 @@ def test_a_code_that_cannot_be_stored_is_left_out(says: object, unified: Account
 def test_a_connector_that_breaks_in_a_reading_is_said_and_breaks_nothing(
     monkeypatch: pytest.MonkeyPatch, connection: Connection
 ) -> None:
-    monkeypatch.setattr(venues, "open_connection", lambda _: object())
+    monkeypatch.setattr(venues, "open_connection", lambda *_: object())
     with pytest.raises(refresh.NotRead, match="AttributeError"):
         refresh.refresh(connection=connection, at=timezone.now())
     assert "The reading failed" in ConnectionHealth.objects.get().problem

@@ -12,7 +12,7 @@ from tests.audit.log import seal_all
 from tests.journeys.conftest import pursue
 from treasury.audit import chain
 from treasury.balances.refresh import refresh
-from treasury.models import AuditEntry, Balance, Outcome, State, StopOrder, Transfer, User
+from treasury.models import AuditEntry, Balance, ConnectionHealth, Outcome, State, StopOrder, Transfer, User
 from treasury.transfers import approve, dispatch, draft, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -179,6 +179,7 @@ def test_a_rate_limit_puts_it_off_and_then_it_goes(approved: Callable[..., Trans
     assert transfer.held
     assert transfer.due_at is not None and transfer.due_at > timezone.now()
     Transfer.objects.update(due_at=timezone.now())
+    ConnectionHealth.objects.update(limited_until=None)  # the venue's time has come
     assert send(transfer).state == State.SETTLED
     assert [attempt.outcome for attempt in transfer.attempts.all()] == [Outcome.TRY_LATER, Outcome.SETTLED]
 

@@ -48,7 +48,7 @@ def asked(approved: Callable[..., Transfer], monkeypatch: pytest.MonkeyPatch) ->
     def make(said: ChallengeState, repeat: object = None) -> tuple[Transfer, Asking]:
         venue = Asking(said, repeat)
         transfer = approved()
-        monkeypatch.setattr("treasury.venues.open_connection", lambda connection: venue)
+        monkeypatch.setattr("treasury.venues.open_connection", lambda *_: venue)
         dispatch.dispatch(reference=transfer.reference, now=timezone.now)
         transfer.refresh_from_db()
         assert transfer.state == State.CONFIRMING

@@ -162,5 +162,5 @@ def test_a_connector_that_breaks_in_the_middle_of_a_send_is_doubt(
         def send(self, *args: object, **options: object) -> None:
             raise KeyError("result")
 
-    monkeypatch.setattr(attempts.venues, "open_connection", lambda connection: Broken())
+    monkeypatch.setattr(attempts.venues, "open_connection", lambda *_: Broken())
     assert isinstance(attempts.call(attempt), Uncertain)

@@ -219,6 +219,18 @@ def test_no_resend_of_what_the_venue_took(taken: Transfer) -> None:
     assert not empty_searches(taken, 5)
 
 
+def test_a_record_that_another_transfer_took_meanwhile_proves_nothing(approved: Callable[..., Transfer]) -> None:
+    """Two look-ups at once saw the same row of a ledger that knows no keys."""
+    first, second = (concluded(approved(amount="5"), Uncertain("Perhaps.")) for _ in range(2))
+    done = Standing(state=Found.DONE, searched=True, found=True, record="LEDGER:7")
+    assert settle.claimed_by_others(second) == frozenset()
+    note(first, done)
+    note(second, done)
+    assert (first.state, second.state) == (State.SETTLED, State.DISPATCHING)
+    assert not second.look_ups.exists()
+    assert settle.claimed_by_others(second) == {"LEDGER:7"}
+
+
 def test_look_ups_back_off_to_five_minutes(doubtful: Transfer) -> None:
     waits = []
     for _ in range(9):

@@ -53,7 +53,7 @@ def is_awaited(health: ConnectionHealth | None, at: datetime) -> bool:
 def refresh(*, connection: Connection, by: User | Machine = REFRESHER, at: datetime) -> None:
     """Ask the venue, then store. Raises NotRead, after noting the reason in the connection's health."""
     try:
-        connector = venues.open_connection(connection)
+        connector = venues.open_connection(connection, "check", "balances")
         rows = own_rows(connection, connector.check().login, connector.balances())
     except (VenueError, venues.CannotOpen) as problem:
         limited_until = getattr(problem, "retry_at", None)

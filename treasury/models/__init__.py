@@ -4,6 +4,7 @@ from treasury.models.account import Account
 from treasury.models.attempt import NOTHING_MOVED, TAKEN, Attempt, Kind, LookUp, Outcome
 from treasury.models.audit_entry import AuditBatch, AuditEntry, AuditLink
 from treasury.models.balance import Balance
+from treasury.models.call_window import CallWindow
 from treasury.models.connection import Connection, ConnectionHealth
 from treasury.models.decision import Decision, Demand, Verdict
 from treasury.models.stop_order import StopOrder, StopRelease
@@ -22,6 +23,7 @@ __all__ = [
     "AuditEntry",
     "AuditLink",
     "Balance",
+    "CallWindow",
     "Connection",
     "ConnectionHealth",
     "Decision",

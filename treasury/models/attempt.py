@@ -93,6 +93,7 @@ class LookUp(models.Model):
     searched = models.BooleanField(help_text="The venue's records were really searched to the end.")
     found = models.BooleanField()
     words = models.TextField(default="", blank=True)
+    record = models.CharField(max_length=200, null=True, help_text="The venue's record that the answer rests on.")
     evidence = models.JSONField(default=dict)
 
     class Meta:

@@ -92,10 +92,10 @@ def call(attempt: Attempt, answer: str | None = None) -> Answer:
     transfer = attempt.transfer
     assert transfer.instruction is not None
     try:
-        connector = venues.open_connection(transfer.connection)
+        connector = venues.open_connection(transfer.connection, "send")
         words = instruction.as_sent(transfer.instruction)
     except venues.CannotOpen as problem:
-        return TryLater(f"Not sent. Nothing moved. {problem}")
+        return TryLater(f"Not sent. Nothing moved. {problem}", retry_at=getattr(problem, "retry_at", None))
     except Exception as unforeseen:  # before anything was written: whatever it was, nothing left us
         log.exception("%s: the send could not be prepared", transfer.reference)
         return TryLater(f"Not sent. Nothing moved. The send could not be prepared ({type(unforeseen).__name__}).")
@@ -147,6 +147,8 @@ def _conclude(attempt_id: int, answer: Answer, at: datetime, *, whole: bool = Tr
         "record": attempt.record,
         "evidence": attempt.evidence,
     }
+    if isinstance(answer, TryLater) and answer.retry_at is not None:
+        venues.limited(transfer.connection, answer.retry_at)
     if isinstance(answer, Barred):
         stops.stop(connection=transfer.connection, reason=attempt.words, by=DISPATCHER, at=at)
     if transfer.state == State.DISPATCHING:

@@ -31,7 +31,7 @@ def confirm(*, reference: str, now: Callable[[], datetime]) -> None:
     if at >= challenge.deadline:
         return end(reference, State.EXPIRED, "transfer.expire", "Nothing moved. Nobody confirmed it in time.", at)
     try:
-        said = venues.open_connection(transfer.connection).challenge(challenge)
+        said = venues.open_connection(transfer.connection, "challenge").challenge(challenge)
     except (VenueError, venues.CannotOpen, NotImplementedError) as problem:
         log.warning("%s: not known whether it was confirmed: %s", reference, problem)
         said = ChallengeState.WAITING

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Q, Sum
 
+from treasury import venues
 from treasury.balances.holdings import balance_of
 from treasury.controls import stops
 from treasury.controls.roles import groups_of
@@ -99,6 +100,12 @@ def not_stopped(transfer: Transfer, at: datetime) -> Objection | None:
     if order := stops.standing(transfer.connection_id):
         return Hold(f"{transfer.connection.name} is stopped since {order.since:%Y-%m-%d %H:%M} UTC: {order.reason}")
     return None
+
+
+def its_turn(transfer: Transfer, at: datetime) -> Objection | None:
+    """May the venue be called now?"""
+    wait = venues.why_wait(transfer.connection, "send", at)
+    return Hold(str(wait), retry_at=wait.retry_at) if wait else None
 
 
 def quorum(transfer: Transfer, at: datetime) -> Objection | None:
@@ -199,6 +206,7 @@ GUARDS: tuple[Guard, ...] = (
     expired,
     not_stopped,
     same_words,
+    its_turn,
     quorum,
     readable,
     within_limit,

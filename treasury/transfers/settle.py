@@ -14,7 +14,7 @@ from connectors.core.protocol import Receipt, Standing
 from connectors.core.protocol import State as Found
 from treasury import venues
 from treasury.audit.record import Machine
-from treasury.models import Attempt, Kind, LookUp, State, Transfer
+from treasury.models import Attempt, Connection, Kind, LookUp, State, Transfer
 from treasury.transfers import attempts, instruction, lifecycle
 from treasury.transfers.evidence import clean, storable
 
@@ -33,8 +33,12 @@ def settle(*, reference: str, now: Callable[[], datetime]) -> None:
     asked_at = now()
     if not is_due(transfer, asked_at):
         return
-    answer = ask(transfer)
-    may_resend = note(reference=reference, answer=answer, asked_at=asked_at, at=now())
+    if wait := venues.why_wait(transfer.connection, "look_up", asked_at):
+        Transfer.objects.filter(pk=transfer.pk, due_at__isnull=False).update(due_at=wait.retry_at)
+        return
+    claimed = claimed_by_others(transfer)
+    answer = ask(transfer, claimed)
+    may_resend = note(reference=reference, answer=answer, asked_at=asked_at, at=now(), claimed=claimed)
     if may_resend:
         attempt = claim_resend(reference=reference, at=now())
         if attempt is not None:
@@ -50,7 +54,14 @@ def is_due(transfer: Transfer, at: datetime) -> bool:
     return not transfer.attempts.under_way(at).exists()
 
 
-def ask(transfer: Transfer) -> Standing | Error:
+def claimed_by_others(transfer: Transfer) -> frozenset[str]:
+    """The venue's records that other transfers of the connection rest on: one record proves one transfer."""
+    others = LookUp.objects.filter(transfer__connection=transfer.connection_id, record__isnull=False)
+    recent = others.exclude(transfer=transfer).filter(at__gt=transfer.created_at - timedelta(days=1))
+    return frozenset(record for record in recent.values_list("record", flat=True).distinct() if record)
+
+
+def ask(transfer: Transfer, claimed: frozenset[str] = frozenset()) -> Standing | Error:
     """The look-up itself, outside any transaction. Never raises: a look-up that failed is an answer of its own."""
     assert transfer.instruction is not None
     first = transfer.attempts.order_by("number").first()
@@ -58,8 +69,9 @@ def ask(transfer: Transfer) -> Standing | Error:
     taken = transfer.attempts.taken().last()
     receipt = Receipt(settled=False, record=taken.record) if taken else None
     try:
-        connector = venues.open_connection(transfer.connection)
-        return connector.look_up(instruction.as_sent(transfer.instruction), sent_at=first.claimed_at, receipt=receipt)
+        connector = venues.open_connection(transfer.connection, "look_up")
+        words = instruction.as_sent(transfer.instruction)
+        return connector.look_up(words, sent_at=first.claimed_at, receipt=receipt, claimed=claimed)
     except (VenueError, venues.CannotOpen) as problem:
         return problem
     except Exception as unforeseen:  # a connector's own defect; the money's standing is as unknown as before
@@ -67,10 +79,27 @@ def ask(transfer: Transfer) -> Standing | Error:
         return VenueError(f"The look-up failed ({type(unforeseen).__name__}).")
 
 
-def note(*, reference: str, answer: Standing | Error, asked_at: datetime, at: datetime) -> bool:
-    """Store the answer with its evidence and step on if it proves something; True when a re-send may be tried."""
+def note(
+    *,
+    reference: str,
+    answer: Standing | Error,
+    asked_at: datetime,
+    at: datetime,
+    claimed: frozenset[str] = frozenset(),
+) -> bool:
+    """Store the answer with its evidence and step on if it proves something; True when a re-send may be tried.
+
+    ``claimed`` is what the question said of other transfers' records. Where that is true no longer, the answer may
+    rest on a record that another transfer took meanwhile: it proves nothing, and is asked again.
+    """
     with transaction.atomic(durable=True):
         transfer = lifecycle.locked(reference)
+        record = answer.record if isinstance(answer, Standing) else None
+        if record is not None:
+            Connection.objects.select_for_update().get(pk=transfer.connection_id)
+            if claimed_by_others(transfer) != claimed:
+                Transfer.objects.filter(pk=transfer.pk, due_at__isnull=False).update(due_at=at)
+                return False
         found = isinstance(answer, Standing) and answer.found
         alarmed_before = transfer.look_ups.filter(found=True, state=Found.UNCLEAR.value).exists()
         look_up = LookUp.objects.create(
@@ -80,6 +109,7 @@ def note(*, reference: str, answer: Standing | Error, asked_at: datetime, at: da
             searched=isinstance(answer, Standing) and answer.searched,
             found=found,
             words="" if isinstance(answer, Standing) else clean(str(answer)),
+            record=record,
             evidence=storable(getattr(answer, "evidence", {})),
         )
         facts: dict[str, object] = {
@@ -96,7 +126,10 @@ def note(*, reference: str, answer: Standing | Error, asked_at: datetime, at: da
             return False
         if found and look_up.state == Found.UNCLEAR.value and not alarmed_before:
             attempts.alarm(transfer, "the venue's record under this key does not fit what was approved", at)
-        wait = getattr(answer, "retry_at", None) or at + pause(transfer)
+        named = getattr(answer, "retry_at", None)
+        if named is not None:
+            venues.limited(transfer.connection, named)
+        wait = named or at + pause(transfer)
         Transfer.objects.filter(pk=transfer.pk).update(due_at=wait)
         return why_not_resend(transfer, at) is None
 
@@ -181,7 +214,9 @@ def why_not_resend(transfer: Transfer, at: datetime) -> str | None:
     if transfer.look_ups.filter(found=True).exists():
         return "a record was found once"
     window_over = last.send_before + (declared.signed_window or timedelta(0))
-    if declared.resend.after_empty_look_up and not all_empty(transfer.look_ups.filter(at__gt=window_over)):
+    searchable = (transfer.source.kind, transfer.destination.kind) not in declared.resend.unsearchable
+    look_first = declared.resend.after_empty_look_up and searchable
+    if look_first and not all_empty(transfer.look_ups.filter(at__gt=window_over)):
         return f"{EMPTY_LOOK_UPS} complete searches in a row must have found nothing"
     if at <= window_over:
         return "an earlier request may still arrive"
