@@ -1163,6 +1163,7 @@ VENUE = Venue(
     build=XT,
     account_kinds=KINDS,
     routes=ROUTES,
+    records_carry_key=False,
     # spot/Balance/GetBalances: 10 a second and key. futures/Access Description/FrequencyLimitingRules: 3 a second
     # for assets, a breach locks the account; a look-up and a reading of all balances ask several times.
     limits={

@@ -37,7 +37,7 @@
   let reading = false;
   document.addEventListener("htmx:beforeSwap", (event) => {
     const here = document.activeElement;
-    reading = event.detail.target.contains(here) && here.matches("h1, [role=alert]");
+    reading = event.detail.target.contains(here) && here.matches("h1, h2, [role=alert]");
     opened = [...document.querySelectorAll("details[open][id]")].map((one) => one.id);
   });
   document.addEventListener("htmx:afterSwap", (event) => {
@@ -48,7 +48,7 @@
     if (verb !== "post" && !reading) return;
     // After a step, go on reading where its outcome is: the refusal, else the heading of what was swapped in.
     const root = document.getElementById(event.detail.target.id) || document.getElementById("main");
-    const place = root.querySelector("[role=alert]") || root.querySelector("h1");
+    const place = root.querySelector("[role=alert]") || root.querySelector("h1, h2[tabindex]");
     if (place) {
       place.setAttribute("tabindex", "-1");
       place.focus({ preventScroll: verb !== "post" });

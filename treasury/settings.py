@@ -43,7 +43,7 @@ def amounts(name: str, default: str) -> dict[str, Decimal]:
     """ "USDT=10000,*=0" as {asset: amount}."""
     pairs = (pair.split("=") for pair in os.environ.get(name, default).split(",") if pair)
     try:
-        found = {asset.strip(): Decimal(amount) for asset, amount in pairs}
+        found = {asset.strip().upper(): Decimal(amount) for asset, amount in pairs}
         if all(amount.is_finite() and amount >= 0 for amount in found.values()):
             return found
         raise ValueError("an amount is a plain number")

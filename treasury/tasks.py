@@ -56,8 +56,11 @@ def each(connection_id: int, errand: str, states: Iterable[State], verb: Callabl
     connection = Connection.objects.get(pk=connection_id)
     with one_at_a_time(connection, errand) as mine:
         seen: list[int] = []
-        mine = mine and clock_agrees()
-        while mine and (transfer := due(*states).filter(connection=connection).exclude(pk__in=seen).first()):
+        while (
+            mine
+            and clock_agrees()
+            and (transfer := due(*states).filter(connection=connection).exclude(pk__in=seen).first())
+        ):
             seen.append(transfer.pk)
             try:
                 verb(transfer)
@@ -126,6 +129,8 @@ def settle_connection(connection_id: int) -> None:
 
 @app.task(name="treasury.tick_expire")
 def tick_expire() -> None:
+    if not clock_agrees():
+        return
     over = Transfer.objects.filter(state__in=[State.SUBMITTED, State.APPROVED], expires_at__lte=timezone.now())
     for transfer in over:
         try:

@@ -224,6 +224,8 @@ class Venue:
     call_limit: timedelta = CALL_LIMIT
     # Account kinds whose balance the venue has no complete question for: their rows always name a problem.
     unreadable_kinds: frozenset[str] = frozenset()
+    # Whether a record can be found by our key. Where not, two transfers alike must not be on their way together.
+    records_carry_key: bool = True
 
     def credential_names(self) -> list[str]:
         """The fields of the credentials, in the order to ask for them."""

@@ -142,3 +142,18 @@ def test_credentials_of_another_login_are_not_opened(connection: Connection) -> 
     Connection.objects.update(login="somebody-else")
     with pytest.raises(venues.CannotOpen, match="sealed for another login"):
         venues.open_connection(Connection.objects.get())
+
+
+def test_a_letter_that_the_database_cannot_hold_stops_no_reading(
+    says: object, connection: Connection, unified: Account
+) -> None:
+    says(row(EVERY_ASSET, None, problem="bad\0news \ud800"), row(address="FUND"))  # type: ignore[operator]
+    assert "bad\ufffdnews" in held(unified).problem
+    assert "bad\ufffdnews" in ConnectionHealth.objects.get().problem
+
+
+def test_a_slow_reading_is_of_when_its_numbers_were_asked_for(says: object, unified: Account) -> None:
+    """Read one account after the other for minutes, the last number is young though the first is old."""
+    noted = timezone.now() + timedelta(minutes=5)
+    says(row(observed_at=noted))  # type: ignore[operator]
+    assert held(unified).observed_at == noted - timedelta(seconds=30)

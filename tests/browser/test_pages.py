@@ -11,6 +11,8 @@ from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from connectors.simulators.core import Simulator
+from treasury.balances.refresh import NotRead, refresh
 from treasury.controls import stops
 from treasury.models import Account, Connection, Decision, State, Transfer, User
 from treasury.transfers import cancel as cancelling
@@ -48,11 +50,11 @@ def test_from_a_draft_to_an_approval(
 
 
 def test_a_mistake_keeps_what_was_typed_and_takes_the_eye_to_the_sentence(
-    open_as: Open, maker: User, unified: Account
+    open_as: Open, maker: User, unified: Account, fund: Account
 ) -> None:
     page = open_as(maker, "/transfers/new/")
     page.get_by_label("From").select_option(str(unified.pk))
-    page.get_by_label("To").select_option(str(unified.pk))
+    page.get_by_label("To", exact=True).select_option(str(fund.pk))
     page.get_by_label("Asset").fill("USDT")
     page.get_by_label("Amount").fill("1e3")
     page.get_by_label("Reason").fill("Top up")
@@ -163,7 +165,7 @@ def test_every_page_is_accessible_and_fits(
     visits: dict[User, list[str]] = {
         maker: ["/", "/transfers/", "/transfers/new/", f"/transfers/{draft.reference}/", "/sign-in/nowhere/"],
         checker: ["/approvals/", f"/transfers/{waiting.reference}/", f"/transfers/{ready.reference}/"],
-        operator: ["/"],
+        operator: ["/", "/connections/"],
         auditor: ["/audit/", f"/transfers/{cancelled.reference}/"],
     }
     problems: list[str] = []
@@ -200,3 +202,39 @@ def test_a_stop_that_was_typed_and_sent_shows_at_once(open_as: Open, approved: M
     page.get_by_label("Why it may go on").fill("Rotated")
     page.get_by_role("button", name="Release the stop").click()
     expect(page.get_by_text("one more operator must").first).to_be_visible()
+
+
+def test_from_decides_what_to_offers_and_keeps_what_was_typed(
+    open_as: Open, maker: User, unified: Account, fund: Account
+) -> None:
+    page = open_as(maker, "/transfers/new/")
+    page.get_by_label("Reason").fill("Top up")
+    page.get_by_label("Amount").fill("12.5")
+    page.get_by_label("From").select_option(str(unified.pk))
+    to = page.get_by_label("To", exact=True)
+    expect(to.locator("option")).to_have_count(2)
+    expect(page.locator("#draft-limits")).to_contain_text("Movable of Unified Trading")
+    to.select_option(str(fund.pk))
+    page.get_by_label("Asset").fill("USDT")
+    page.get_by_label("Reason").focus()
+    expect(page.locator("#draft-limits")).to_contain_text("1\u2009000 USDT of Unified Trading can be moved")
+    expect(to).to_have_value(str(fund.pk))
+    expect(page.get_by_label("Amount")).to_have_value("12.5")
+    expect(page.get_by_label("Reason")).to_have_value("Top up")
+    assert not [one["id"] for one in Axe().run(page).response["violations"]]
+
+
+def test_a_connection_is_tested_and_answers_on_the_page(
+    open_as: Open, connection: Connection, venue: Simulator, checker: User
+) -> None:
+    page = open_as(checker, "/connections/")
+    page.get_by_role("button", name="Test connection").click()
+    expect(page.get_by_role("button", name="Testing…")).to_be_disabled()
+    venue.fault("banned", times=None)
+    with pytest.raises(NotRead):
+        refresh(connection=connection, at=timezone.now())
+    expect(page.locator(".chip")).to_have_text("Could not be read")
+    venue.clear()
+    refresh(connection=connection, at=timezone.now())
+    expect(page.get_by_role("button", name="Test connection")).to_be_enabled()
+    expect(page.locator(".chip")).to_have_text("Healthy")

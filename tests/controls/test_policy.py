@@ -25,7 +25,7 @@ ABOVE = {"USDT": Decimal(10000), "BTC": Decimal("0.25"), "*": Decimal(0)}
         ("BTC", "0.25", 1),
         ("BTC", "0.250000000000000001", 2),
         ("DOGE", "0.000000000000000001", 2),
-        ("usdt", "1", 2),  # another wire code: nobody thought of it, so it takes two
+        ("usdt", "1", 1),  # venues write one asset in both ways
     ],
 )
 def test_two_above_the_assets_amount_else_one(

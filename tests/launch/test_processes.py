@@ -142,6 +142,6 @@ def test_a_child_is_told_when_the_launcher_is_killed(tmp_path: Path) -> None:
         assert any(line.strip().isdigit() for line in lines)
         launcher.kill()
     deadline = time.monotonic() + 5
-    while not notes.exists() and time.monotonic() < deadline:
+    while not (notes.exists() and notes.read_text()) and time.monotonic() < deadline:  # made first, written after
         time.sleep(0.02)
     assert notes.read_text() == "child "

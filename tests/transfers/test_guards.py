@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -219,6 +220,18 @@ def test_an_active_account_may_move_by_others(approved: Callable[..., Transfer],
     transfer = approved()
     Balance.objects.filter(account=unified, asset="USDT").update(total="990", movable="990")
     assert dispatch.claim(reference=transfer.reference, at=timezone.now()) is not None
+
+
+def test_where_records_carry_no_key_two_alike_are_not_on_their_way_together(
+    approved: Callable[..., Transfer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = venues.declared
+    keyless = replace(declared("bybit"), records_carry_key=False)
+    monkeypatch.setattr(venues, "declared", lambda venue: keyless)
+    first, twin, other = approved(amount="5"), approved(amount="5"), approved(amount="6")
+    assert dispatch.claim(reference=first.reference, at=timezone.now()) is not None
+    assert "could not tell them apart" in claim(twin).held
+    assert dispatch.claim(reference=other.reference, at=timezone.now()) is not None
 
 
 @pytest.mark.parametrize("guard", [guard.__name__ for guard in guards.GUARDS])

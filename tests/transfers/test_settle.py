@@ -15,8 +15,8 @@ from connectors.core.protocol import State as Found
 from connectors.simulators.core import Simulator
 from treasury.audit.record import Machine
 from treasury.controls import stops
-from treasury.models import AuditEntry, Kind, State, Transfer
-from treasury.transfers import attempts, dispatch, settle
+from treasury.models import AuditEntry, Kind, State, Transfer, User
+from treasury.transfers import attempts, dispatch, draft, queries, settle
 
 pytestmark = pytest.mark.django_db
 
@@ -181,6 +181,21 @@ def test_a_resend_has_the_same_words_and_is_a_claim_of_its_own(doubtful: Transfe
     assert settle.claim_resend(reference=doubtful.reference, at=timezone.now() + timedelta(minutes=4)) is None
 
 
+def test_attempts_that_never_left_do_not_use_up_the_resends(doubtful: Transfer) -> None:
+    for _ in range(4):
+        assert empty_searches(doubtful, 3)
+        last = doubtful.attempts.latest("number")
+        attempt = settle.claim_resend(reference=doubtful.reference, at=last.claimed_at + timedelta(minutes=4))
+        assert attempt is not None
+        attempts.conclude(attempt_id=attempt.pk, answer=TryLater("Not connected."), now=timezone.now)
+    assert empty_searches(doubtful, 3)
+
+
+def test_no_resend_right_after_the_venue_asked_us_to_wait(doubtful: Transfer) -> None:
+    empty_searches(doubtful, 3)
+    assert not note(doubtful, TryLater("Limited.", retry_at=timezone.now() + timedelta(minutes=9)))
+
+
 def test_at_most_three_attempts(doubtful: Transfer) -> None:
     for _ in range(2):
         assert empty_searches(doubtful, 3)
@@ -239,3 +254,23 @@ def test_look_ups_back_off_to_five_minutes(doubtful: Transfer) -> None:
         assert doubtful.due_at is not None
         waits.append(round((doubtful.due_at - at).total_seconds()))
     assert waits == [4, 8, 16, 32, 64, 128, 256, 300, 300]
+
+
+@pytest.mark.parametrize("record", ["x" * 5000, "nul\0", "\ud800", ""])
+def test_a_record_that_no_column_holds_loses_no_outcome(doubtful: Transfer, record: str) -> None:
+    note(doubtful, Standing(state=Found.DONE, searched=True, found=True, record=record))
+    assert doubtful.state == State.SETTLED
+
+
+def test_what_the_venue_took_and_then_declined_is_an_ordinary_failure(taken: Transfer, maker: User) -> None:
+    note(taken, Standing(state=Found.FAILED, searched=True, found=True))
+    assert taken.state == State.FAILED
+    assert not queries.is_contradicted(taken)
+    assert draft.draft_again(reference=taken.reference, maker=maker, at=timezone.now()).copied_from == taken
+
+
+def test_what_both_accounts_held_stands_with_the_attempt_and_with_each_look_up(doubtful: Transfer) -> None:
+    note(doubtful, EMPTY)
+    before, after = doubtful.attempts.get().before, doubtful.look_ups.get().balances
+    for held in (before, after):
+        assert {side: told["total"] for side, told in held.items()} == {"source": "1000", "destination": "1000"}

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from tests.web.swap import page_of
-from treasury.models import Account, State, Transfer, User
+from tests.web.swap import Page, htmx, page_of, text_of
+from treasury.models import Account, Connection, State, Transfer, User
 from treasury.transfers import draft as drafting
 
 Refused = Callable[[], list[tuple[str, str, str]]]
@@ -135,3 +135,105 @@ def test_a_draft_saved_by_another_is_kept_apart_from_the_forms_key(
 
 def test_the_warning_is_the_drafts_own(drafted: Make) -> None:
     assert drafting.more_than_movable(drafted(amount="5")) is None
+
+
+@pytest.fixture
+def strange(fund: Account) -> Account:
+    """An account of another connection."""
+    other = Connection.objects.get(pk=fund.connection_id)
+    other.pk, other.name, other.login = None, "Elsewhere", "other"
+    other.save(force_insert=True)
+    return Account.objects.create(connection=other, address="FUND", kind=fund.kind, title=fund.title)
+
+
+def offered(page: Page, name: str = "destination") -> dict[str, list[str]]:
+    """The choices of a field: {connection: [title]}."""
+    groups = page.get_element_by_id(f"id_{name}").findall("optgroup")
+    return {group.get("label"): [option.text for option in group] for group in groups}
+
+
+def test_to_offers_what_from_has_a_route_to_and_says_why_not_the_rest(
+    sign_in: SignIn, maker: User, unified: Account, fund: Account, strange: Account
+) -> None:
+    lost = Account.objects.create(connection=unified.connection, address="X", kind="no such kind", title="Vault")
+    client = sign_in(maker)
+    everything = {"Bybit main": ["Funding", "Unified Trading", "Vault"], "Elsewhere": ["Funding"]}
+    page = page_of(client.get("/transfers/new/"))
+    assert offered(page) == offered(page, "source") == everything
+
+    page = page_of(client.get(f"/transfers/new/?source={unified.pk}"))
+    assert offered(page) == {"Bybit main": ["Funding"]}
+    assert offered(page, "source") == everything
+    folded = page.get_element_by_id("why-not")
+    assert folded.get("open") is None
+    assert "Why not the 2 other accounts?" in folded.text_content()
+    assert "Bybit main · Vault Bybit has no route to it from Unified Trading." in folded.text_content()
+    assert f"{strange} belongs to another connection" in folded.text_content()
+    assert str(lost) in folded.text_content()
+
+
+@pytest.mark.parametrize("source", ["", "x", "999999", "9" * 40, "\0"])
+def test_a_from_that_is_none_offers_every_account(sign_in: SignIn, fund: Account, maker: User, source: str) -> None:
+    page = page_of(sign_in(maker).get("/transfers/new/", {"source": source}))
+    assert offered(page) == {"Bybit main": ["Funding", "Unified Trading"]}
+    assert "Choose From" in page.get_element_by_id("draft-limits").text_content()
+
+
+@pytest.mark.parametrize(
+    ("asset", "sentence"),
+    [
+        ("", "Movable of Unified Trading: "),
+        ("USDT", "1\u2009000 USDT of Unified Trading can be moved, read 0 s ago."),
+        ("usdt", "Unified Trading holds no asset called usdt. Did you mean USDT?"),
+    ],
+)
+def test_it_says_what_is_movable_and_how_many_decimals_count(
+    sign_in: SignIn, maker: User, unified: Account, asset: str, sentence: str
+) -> None:
+    page = page_of(sign_in(maker).get("/transfers/new/", {"source": unified.pk, "asset": asset}))
+    said = page.get_element_by_id("draft-limits").text_content()
+    assert said.startswith(sentence)
+    assert said.endswith("Bybit takes at most 8 decimals.")
+    assert "draft-limits" in page.get_element_by_id("id_amount").get("aria-describedby")
+    assert page.get_element_by_id("id_source-hint").text_content() == "Bybit main, UNIFIED"
+
+
+def test_what_could_not_be_read_or_was_not_said_is_not_a_number(sign_in: SignIn, maker: User, unified: Account) -> None:
+    usdt = unified.balances.filter(asset="USDT")
+    for change, sentence in (
+        ({"movable": None}, "The venue does not say how much USDT of Unified Trading can be moved."),
+        ({"total": None, "problem": "x"}, "What Unified Trading holds of USDT could not be read."),
+    ):
+        usdt.update(**change)
+        page = page_of(sign_in(maker).get("/transfers/new/", {"source": unified.pk, "asset": "USDT"}))
+        assert sentence in page.get_element_by_id("draft-limits").text_content()
+
+
+def test_a_mistaken_to_stays_to_be_seen(sign_in: SignIn, maker: User, unified: Account, strange: Account) -> None:
+    page = page_of(sign_in(maker).post("/transfers/new/", words(unified, strange)))
+    assert offered(page) == {"Bybit main": ["Funding"], "Elsewhere": ["Funding"]}
+    assert page.xpath("//select[@name='destination']//option[@selected]/@value") == [str(strange.pk)]
+    assert "same connection" in page.get_element_by_id("id_destination-error").text_content()
+
+
+def test_a_change_of_from_gets_the_page_that_a_reload_would(
+    sign_in: SignIn, drafted: Make, maker: User, fund: Account
+) -> None:
+    """htmx takes ``#draft-choice`` out of the answer, so it is the same in the page and in the part."""
+    client, transfer = sign_in(maker), drafted()
+    for here in ("/transfers/new/", f"/transfers/{transfer.reference}/edit/"):
+        asked = {"source": str(fund.pk), "destination": "", "asset": "BTC"}
+        (box,) = page_of(client.get(here)).xpath("//select[@name='source']")
+        assert box.get("hx-get") == here
+        assert box.get("hx-select") == box.get("hx-target") == "#draft-choice"
+        assert set(box.get("hx-params").split(",")) == set(asked)
+        part = page_of(htmx(client, "get", here, asked, page=here)).get_element_by_id("draft-choice")
+        whole = page_of(client.get(here, asked)).get_element_by_id("draft-choice")
+        assert text_of(part) == text_of(whole)
+        assert offered(whole.getroottree().getroot()) == {"Bybit main": ["Unified Trading"]}
+
+
+def test_a_title_that_two_accounts_share_comes_with_its_address(sign_in: SignIn, maker: User, fund: Account) -> None:
+    Account.objects.create(connection=fund.connection, address="F2", kind=fund.kind, title=fund.title)
+    page = page_of(sign_in(maker).get("/transfers/new/"))
+    assert offered(page)["Bybit main"] == ["Funding F2", "Funding FUND", "Unified Trading"]

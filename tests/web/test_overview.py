@@ -145,5 +145,43 @@ def test_a_maker_starts_a_draft_from_an_account(sign_in: SignIn, connection: Con
     client = sign_in(maker)
     (address, *_) = page_of(client.get("/")).xpath("//a[@class='from-here']/@href")
     form = page_of(client.get(address))
-    (chosen,) = form.xpath("//select[@name='source']/option[@selected]/@value")
+    (chosen,) = form.xpath("//select[@name='source']//option[@selected]/@value")
     assert address == f"/transfers/new/?source={chosen}"
+
+
+def test_zeros_are_folded_into_one_line_and_what_is_unknown_is_not(
+    sign_in: SignIn, connection: Connection, maker: User
+) -> None:
+    fund = Balance.objects.filter(account__address="FUND")
+    fund.exclude(asset="USDT").delete()
+    (usdt,) = fund
+    for asset, total, movable, problem in (
+        ("AAA", "0", "0", ""),
+        ("BBB", "0", None, ""),
+        ("CCC", None, None, "no answer"),
+        ("DDD", "0", "0", ""),
+        ("EEE", "0", "3", ""),
+    ):
+        usdt.pk, usdt.asset, usdt.total, usdt.movable, usdt.problem = None, asset, total, movable, problem
+        usdt.save(force_insert=True)
+    client = sign_in(maker)
+    bodies = page_of(client.get("/")).xpath("//table[contains(@class, 'balances')]/tbody")
+    (body,) = [one for one in bodies if one.text_content().strip().startswith("Funding")]
+    assert [" ".join(line.text_content().split()) for line in body][-1].startswith("Nothing of AAA, DDD. ")
+    assert len(body) == 5
+    assert body.xpath("./tr[1]/th/@rowspan") == ["5"]
+    assert "not said" in row(client, "", "BBB")
+    assert "not readable: no answer" in row(client, "", "CCC")
+
+
+def test_an_account_with_only_zeros_is_one_line(sign_in: SignIn, connection: Connection, maker: User) -> None:
+    Balance.objects.filter(account__address="FUND").update(
+        total=0, movable=0, observed_at=timezone.now() - timedelta(minutes=6)
+    )
+    bodies = page_of(sign_in(maker).get("/")).xpath("//table[contains(@class, 'balances')]/tbody")
+    (body,) = [one for one in bodies if one.text_content().strip().startswith("Funding")]
+    (line,) = body
+    text = " ".join(line.text_content().split())
+    assert text.startswith("Funding FUND Nothing of ")
+    assert text.endswith("6 min ago stale")
+    assert "Move money out" not in text

@@ -47,6 +47,7 @@ def pages(world: dict[str, str]) -> list[str]:
         "/transfers/?state=held&text=x&asset=USDT",
         "/transfers/new/",
         "/approvals/",
+        "/connections/",
         "/audit/",
         "/audit/?since=2020-01-01&until=2020-02-30",
         *(f"/transfers/{reference}/" for reference in world.values()),
@@ -88,7 +89,8 @@ def test_steps_are_never_taken_by_get(sign_in: SignIn, world: dict[str, str], ma
     client = sign_in(maker)
     for step in ("submit", "approve", "reject", "cancel", "draft-again"):
         assert client.get(f"/transfers/{world['waiting']}/{step}/").status_code == 405
-    for address in ("/sign-out/", "/connections/1/stop/", "/connections/1/refresh/", "/stops/1/release/"):
+    steps = [f"/connections/1/{step}/" for step in ("stop", "refresh", "test")]
+    for address in ("/sign-out/", *steps, "/stops/1/release/"):
         assert client.get(address).status_code == 405
     assert client.post("/transfers/").status_code == 405
 
@@ -110,7 +112,10 @@ def test_pages_carry_no_inline_code_and_work_without_javascript(
         for form in page.iter("form"):
             works_alone(form, address)
         for element in page.xpath("//*[@hx-get]"):
-            assert element.tag in ("form", "a") or element.get("hx-trigger") in ("every 2s", "every 5s")
+            assert element.tag in ("form", "a", "select", "input") or element.get("hx-trigger") in (
+                "every 2s",
+                "every 5s",
+            )
         ids = [element.get("id") for element in page.xpath("//*[@id]")]
         assert len(ids) == len(set(ids)), address
 

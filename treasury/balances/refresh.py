@@ -7,22 +7,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
-from connectors.core.errors import VenueError
-from connectors.core.protocol import EVERY_ASSET, VenueBalance
+from connectors.core.errors import TryLater, VenueError
+from connectors.core.protocol import EVERY_ASSET, Check, VenueBalance
 from treasury import venues
 from treasury.audit.record import Machine, record
 from treasury.celery import app
 from treasury.models import Account, Balance, Connection, ConnectionHealth, User
+from treasury.models.text import clean
 
 log = logging.getLogger(__name__)
 
 REFRESHER = Machine("refresh")
 WHOLE_DIGITS, DECIMALS, CODE_LENGTH = 30, 18, 40  # what the balance columns hold
 REFRESH = "treasury.refresh_connection"
+ANSWER_MOST = timedelta(seconds=30)  # a number is of when it was asked for, at most so long before it was noted
 AWAITED = timedelta(seconds=30)  # a reading that was asked for longer ago is no longer waited for
 
 
@@ -54,10 +57,12 @@ def refresh(*, connection: Connection, by: User | Machine = REFRESHER, at: datet
     """Ask the venue, then store. Raises NotRead, after noting the reason in the connection's health."""
     try:
         connector = venues.open_connection(connection, "check", "balances")
-        rows = own_rows(connection, connector.check().login, connector.balances())
+        check = connector.check()
+        rows = own_rows(connection, check.login, connector.balances())
     except (VenueError, venues.CannotOpen) as problem:
-        limited_until = getattr(problem, "retry_at", None)
-        _not_read(connection, str(problem), limited_until, at)
+        _not_read(connection, str(problem), getattr(problem, "retry_at", None), at)
+        if isinstance(problem, TryLater) and problem.retry_at is not None:
+            venues.limited(connection, problem.retry_at)
         raise NotRead(str(problem)) from problem
     except Exception as unforeseen:  # a connector's own defect; the stored numbers keep their age and the page says why
         log.exception("%s: the connector failed in a reading", connection)
@@ -68,7 +73,12 @@ def refresh(*, connection: Connection, by: User | Machine = REFRESHER, at: datet
         problems = _store(connection, rows, at)
         ConnectionHealth.objects.update_or_create(
             connection=connection,
-            defaults={"read_at": at, "read_again_at": None, "problem": " ".join(problems), "limited_until": None},
+            defaults={
+                "read_at": at,
+                "read_again_at": None,
+                "problem": " ".join(problems),
+                "checked": told(check),
+            },
         )
         record(
             at=at,
@@ -77,6 +87,17 @@ def refresh(*, connection: Connection, by: User | Machine = REFRESHER, at: datet
             subject=connection.subject,
             facts={"rows": len(rows), "unreadable": sum(row.total is None for row in rows), "problems": problems},
         )
+
+
+def told(check: Check) -> dict[str, Any]:
+    """What the venue said of the login, for people to read. Nothing is decided by it."""
+    offset = check.clock_offset
+    return {
+        "login": clean(check.login),
+        "may_transfer": check.may_transfer,
+        "words": [clean(words) for words in check.words],
+        "clock_offset_ms": None if offset is None else round(offset / timedelta(milliseconds=1)),
+    }
 
 
 def own_rows(connection: Connection, login: str, rows: Sequence[VenueBalance]) -> Sequence[VenueBalance]:
@@ -90,14 +111,14 @@ def own_rows(connection: Connection, login: str, rows: Sequence[VenueBalance]) -
     ]
 
 
-def _not_read(connection: Connection, words: str, limited_until: datetime | None, at: datetime) -> None:
+def _not_read(connection: Connection, words: str, read_again_at: datetime | None, at: datetime) -> None:
     with transaction.atomic(durable=True):
         ConnectionHealth.objects.update_or_create(
             connection=connection,
             defaults={
-                "problem": words,
-                "limited_until": limited_until,
-                "read_again_at": limited_until or at + settings.REFRESH_EVERY,
+                "problem": clean(words),
+                "asked_at": None,  # answered, if not as hoped
+                "read_again_at": read_again_at or at + settings.REFRESH_EVERY,
             },
         )
 
@@ -110,7 +131,7 @@ def _store(connection: Connection, rows: Sequence[VenueBalance], at: datetime) -
         own = [row for row in rows if row.address == address and (row.asset == EVERY_ASSET or a_code(row.asset))]
         whole = next((row for row in own if row.asset == EVERY_ASSET), None)
         if whole is not None:  # the whole account is unreadable: every number of it is
-            why = whole.problem or "not readable"
+            why = clean(whole.problem or "not readable")
             account.balances.update(total=None, movable=None, observed_at=at, problem=why)
             problems.append(f"{account.title} is not readable: {why}")
         else:
@@ -146,8 +167,8 @@ def _store_account(account: Account, rows: Sequence[VenueBalance], at: datetime)
                 asset=row.asset,
                 total=row.total,
                 movable=row.movable,
-                observed_at=min(row.observed_at, at),
-                problem=row.problem or "",
+                observed_at=max(at, row.observed_at - ANSWER_MOST),
+                problem=clean(row.problem or ""),
             )
             for row in map(fitting, rows)
         ],

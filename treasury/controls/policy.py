@@ -17,5 +17,5 @@ def demands_for(transfer: Transfer) -> Mapping[str, int]:
     One checker, or two above the asset's amount in settings.TWO_CHECKERS_ABOVE ("*": assets not named).
     """
     above: Mapping[str, Decimal] = settings.TWO_CHECKERS_ABOVE
-    limit = above.get(transfer.asset, above.get("*", Decimal(0)))
+    limit = above.get(transfer.asset.upper(), above.get("*", Decimal(0)))
     return {CHECKERS: 2 if transfer.amount > limit else 1}

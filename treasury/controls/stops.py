@@ -40,7 +40,7 @@ def stop(*, connection: Connection, reason: str, by: User | Machine, at: datetim
             raise MayNotStop("Only an operator may stop a connection.")
         stop_lock()
         name = by.get_username() if isinstance(by, User) else by.name
-        said = StopOrder.objects.filter(connection=connection, by=name, reason=reason, released_at=None)
+        said = StopOrder.objects.filter(connection=connection, by=name, reason=reason, released_at=None, releases=None)
         if again := said.first():  # a double click, or a cause that strikes again
             return again
         order = StopOrder.objects.create(connection=connection, reason=reason, by=name, since=at)

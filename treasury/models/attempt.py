@@ -58,6 +58,7 @@ class Attempt(models.Model):
     send_before = models.DateTimeField(help_text="Nothing is written to the venue after this.")
     call_ends_at = models.DateTimeField(help_text="send_before plus the call's time limit: by then it has an outcome.")
     worker = models.CharField(max_length=120)
+    before = models.JSONField(default=dict, help_text="What both accounts held when it was claimed, as last read.")
 
     outcome = models.CharField(max_length=10, choices=Outcome, null=True)
     concluded_at = models.DateTimeField(null=True)
@@ -95,6 +96,7 @@ class LookUp(models.Model):
     words = models.TextField(default="", blank=True)
     record = models.CharField(max_length=200, null=True, help_text="The venue's record that the answer rests on.")
     evidence = models.JSONField(default=dict)
+    balances = models.JSONField(default=dict, help_text="What both accounts held by our last reading.")
 
     class Meta:
         ordering = ["at", "id"]

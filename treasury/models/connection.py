@@ -23,6 +23,9 @@ class Connection(models.Model):
 
     class Meta:
         ordering = [Lower("name")]
+        constraints = [  # limits, stops and the venue's records are counted over a connection: one for each login
+            models.UniqueConstraint(fields=["venue", "environment", "login"], name="connection_once_per_login")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -42,6 +45,11 @@ class ConnectionHealth(models.Model):
     read_again_at = models.DateTimeField(null=True, help_text="After a failed reading: not before then.")
     asked_at = models.DateTimeField(null=True, help_text="When somebody last asked for a reading.")
     limited_until = models.DateTimeField(null=True, help_text="The venue asked us to wait until then.")
+    checked = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Who the login is and what it may do, as the venue said at read_at; see treasury.balances.refresh.",
+    )
 
     def __str__(self) -> str:
         return f"health of {self.connection_id}"

@@ -114,9 +114,14 @@ def chip(standing: Standing) -> dict[str, Any]:
 
 
 @register.inclusion_tag("house/_field.html")
-def field(bound: Any, hint: str = "") -> dict[str, Any]:
-    """A form's field with its label, its hint and its error, each tied to it for a screen reader."""
+def field(bound: Any, hint: str = "", beside: str = "") -> dict[str, Any]:
+    """A form's field with its label, its hint and its error, each tied to it for a screen reader.
+
+    ``beside`` is the id of a sentence elsewhere on the page that describes it too.
+    """
     described = [f"{bound.auto_id}-hint"] if hint else []
+    if beside:
+        described.append(beside)
     if bound.errors:
         described.append(f"{bound.auto_id}-error")
     attributes: dict[str, str] = {}

@@ -85,7 +85,7 @@ def why_not_draft_again(transfer: Transfer, user: User) -> str | None:
         return reason
     if transfer.state not in (State.FAILED, State.REJECTED, State.CANCELLED, State.EXPIRED):
         return TooLate(f"{transfer.reference} is {label(transfer)}; only what ended without moving is drafted again.")
-    if transfer.attempts.taken().exists():
+    if transfer.attempts.taken().filter(concluded_at__gt=transfer.changed_at).exists():
         return TooLate(f"{transfer.reference} may have moved after all; people must look at the venue first.")
     return None
 

@@ -21,8 +21,9 @@ from treasury import venues
 from treasury.audit.record import Machine
 from treasury.controls import stops
 from treasury.models import NOTHING_MOVED, Attempt, Kind, Outcome, State, Transfer
+from treasury.models.text import clean
 from treasury.transfers import guards, instruction, lifecycle
-from treasury.transfers.evidence import clean, storable
+from treasury.transfers.evidence import both_balances, storable, storable_record
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,10 @@ WAIT_FIRST, WAIT_MOST = timedelta(seconds=2), timedelta(minutes=5)
 LOOK_UP_AFTER = timedelta(seconds=2)
 
 Answer = Receipt | Challenge | VenueError
+
+
+class NotOurTurn(TryLater):
+    """We did not ask: our own count of calls, or credentials that do not open. The venue said nothing."""
 
 
 def enter(transfer: Transfer, *, kind: Kind, at: datetime, action: str) -> Attempt:
@@ -54,6 +59,7 @@ def enter(transfer: Transfer, *, kind: Kind, at: datetime, action: str) -> Attem
         send_before=at + SEND_WITHIN,
         call_ends_at=due_at,
         worker=f"{socket.gethostname()}:{os.getpid()}",
+        before=both_balances(transfer),
     )
 
 
@@ -95,7 +101,7 @@ def call(attempt: Attempt, answer: str | None = None) -> Answer:
         connector = venues.open_connection(transfer.connection, "send")
         words = instruction.as_sent(transfer.instruction)
     except venues.CannotOpen as problem:
-        return TryLater(f"Not sent. Nothing moved. {problem}", retry_at=getattr(problem, "retry_at", None))
+        return NotOurTurn(f"Not sent. Nothing moved. {problem}", retry_at=getattr(problem, "retry_at", None))
     except Exception as unforeseen:  # before anything was written: whatever it was, nothing left us
         log.exception("%s: the send could not be prepared", transfer.reference)
         return TryLater(f"Not sent. Nothing moved. The send could not be prepared ({type(unforeseen).__name__}).")
@@ -135,8 +141,8 @@ def _conclude(attempt_id: int, answer: Answer, at: datetime, *, whole: bool = Tr
     outcome = outcome_of(answer)
     attempt.outcome, attempt.concluded_at = outcome, at
     attempt.evidence = storable(answer.evidence) if whole else {"unstorable": "see the service's log"}
-    attempt.words = clean(answer.words) if isinstance(answer, VenueError) else ""
-    attempt.record = clean(answer.record) if isinstance(answer, Receipt) and answer.record else None
+    attempt.words = clean(answer.words) if isinstance(answer, VenueError) and whole else ""
+    attempt.record = storable_record(answer.record) if isinstance(answer, Receipt) and whole else None
     if isinstance(answer, Challenge):
         attempt.challenge = {"token": answer.token, "deadline": answer.deadline.isoformat()}
     attempt.save()
@@ -147,7 +153,7 @@ def _conclude(attempt_id: int, answer: Answer, at: datetime, *, whole: bool = Tr
         "record": attempt.record,
         "evidence": attempt.evidence,
     }
-    if isinstance(answer, TryLater) and answer.retry_at is not None:
+    if isinstance(answer, TryLater) and not isinstance(answer, NotOurTurn) and answer.retry_at is not None:
         venues.limited(transfer.connection, answer.retry_at)
     if isinstance(answer, Barred):
         stops.stop(connection=transfer.connection, reason=attempt.words, by=DISPATCHER, at=at)

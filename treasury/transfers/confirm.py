@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 CONFIRMER = Machine("confirm")
 ASK_AGAIN = timedelta(seconds=5)
+# True whoever or whatever was late: the person there, a stop order, a limit, or we.
+OUT_OF_TIME = "Nothing moved. Its time to be confirmed at the venue ran out before the call was repeated."
 
 
 def confirm(*, reference: str, now: Callable[[], datetime]) -> None:
@@ -29,9 +31,12 @@ def confirm(*, reference: str, now: Callable[[], datetime]) -> None:
         return None
     challenge = challenge_of(transfer)
     if at >= challenge.deadline:
-        return end(reference, State.EXPIRED, "transfer.expire", "Nothing moved. Nobody confirmed it in time.", at)
+        return end(reference, State.EXPIRED, "transfer.expire", OUT_OF_TIME, at)
     try:
         said = venues.open_connection(transfer.connection, "challenge").challenge(challenge)
+    except venues.PutOff as wait:  # its turn comes when it is the longest waiting
+        Transfer.objects.filter(pk=transfer.pk, state=State.CONFIRMING).update(due_at=wait.retry_at)
+        return None
     except (VenueError, venues.CannotOpen, NotImplementedError) as problem:
         log.warning("%s: not known whether it was confirmed: %s", reference, problem)
         said = ChallengeState.WAITING

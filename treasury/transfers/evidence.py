@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from treasury.balances.holdings import balance_of
+from treasury.models import Transfer
+from treasury.models.amount import plain
+from treasury.models.text import clean
+
 DEEPEST = 20  # levels that are kept as they are; below, pages and the log could not walk them
+RECORD_LENGTH = 200  # characters of the columns that hold a venue's own id
 LONGEST = 4000  # characters of what lies deeper
 
 
@@ -19,9 +26,26 @@ def storable(evidence: Mapping[str, Any]) -> dict[str, Any]:
     return cleaned
 
 
-def clean(text: str) -> str:
-    """The text without NUL and without lone surrogates."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+def both_balances(transfer: Transfer) -> dict[str, Any]:
+    """What source and destination held by our last reading, with its time: where a venue keeps no record by key, the
+    change of both is what people have to judge by."""
+    found = {}
+    for side, account in (("source", transfer.source), ("destination", transfer.destination)):
+        held = balance_of(account, transfer.asset)
+        if held is not None:
+            found[side] = {
+                "total": None if held.total is None else plain(held.total),
+                "observed_at": held.observed_at.isoformat(),
+            }
+    return found
+
+
+def storable_record(record: object) -> str | None:
+    """A venue's own id, as it is where it fits, and else its digest; None for what is no id at all."""
+    if not isinstance(record, str) or not record:
+        return None
+    cleaned = clean(record)
+    return cleaned if len(cleaned) <= RECORD_LENGTH else f"sha256:{hashlib.sha256(cleaned.encode()).hexdigest()}"
 
 
 def _clean(value: Any, depth: int) -> Any:

@@ -108,6 +108,18 @@ def its_turn(transfer: Transfer, at: datetime) -> Objection | None:
     return Hold(str(wait), retry_at=wait.retry_at) if wait else None
 
 
+def no_twin(transfer: Transfer, at: datetime) -> Objection | None:
+    """Can the venue's records tell it from what is on its way?"""
+    if venues.declared(transfer.connection.venue).records_carry_key:
+        return None
+    same_side = Q(source=transfer.source) | Q(destination=transfer.destination)
+    flying = Transfer.objects.filter(same_side, connection=transfer.connection, state__in=IN_FLIGHT)
+    twin = flying.filter(asset=transfer.asset, amount=transfer.amount).exclude(pk=transfer.pk).first()
+    if twin is None:
+        return None
+    return Hold(f"{twin.reference} of the same amount is on its way, and the venue's records could not tell them apart")
+
+
 def quorum(transfer: Transfer, at: datetime) -> Objection | None:
     """Are those who approved still active and in their role?"""
     deciders = User.objects.filter(
@@ -140,7 +152,7 @@ def readable(transfer: Transfer, at: datetime) -> Objection | None:
 def within_limit(transfer: Transfer, at: datetime) -> Objection | None:
     """Is the day's limit kept?"""
     limits: dict[str, Decimal] = settings.DAILY_LIMITS
-    limit = limits.get(transfer.asset, limits.get("*"))
+    limit = limits.get(transfer.asset.upper(), limits.get("*"))  # venues write usdt and USDT
     if limit is None:
         return None
     since = at - timedelta(hours=24)
@@ -207,6 +219,7 @@ GUARDS: tuple[Guard, ...] = (
     not_stopped,
     same_words,
     its_turn,
+    no_twin,
     quorum,
     readable,
     within_limit,
@@ -216,7 +229,7 @@ GUARDS: tuple[Guard, ...] = (
 
 
 # For the same words under the same key once more: its money may be gone already, so numbers say nothing.
-SAME_AGAIN: tuple[Guard, ...] = (expired, not_stopped, same_words, quorum)
+SAME_AGAIN: tuple[Guard, ...] = (expired, not_stopped, same_words, its_turn, quorum)
 
 
 def reserved(held: Balance, *, besides: Transfer) -> Decimal:

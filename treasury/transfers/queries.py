@@ -151,9 +151,9 @@ def at_risk(user: User, at: datetime) -> list[Stood]:
     ]
 
 
-# It ended as if nothing had moved, and yet the venue said of an attempt that it took it.
+# It ended as if nothing had moved, and after that the venue said of an attempt that it took it.
 CONTRADICTED = Q(state__in=[State.FAILED, State.CANCELLED, State.EXPIRED]) & Q(
-    Exists(Attempt.objects.taken().filter(transfer=OuterRef("pk")))
+    Exists(Attempt.objects.taken().filter(transfer=OuterRef("pk"), concluded_at__gt=OuterRef("changed_at")))
 )
 
 

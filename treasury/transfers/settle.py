@@ -14,9 +14,10 @@ from connectors.core.protocol import Receipt, Standing
 from connectors.core.protocol import State as Found
 from treasury import venues
 from treasury.audit.record import Machine
-from treasury.models import Attempt, Connection, Kind, LookUp, State, Transfer
+from treasury.models import NOTHING_MOVED, Attempt, Connection, Kind, LookUp, State, Transfer
+from treasury.models.text import clean
 from treasury.transfers import attempts, instruction, lifecycle
-from treasury.transfers.evidence import clean, storable
+from treasury.transfers.evidence import both_balances, storable, storable_record
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,11 @@ def is_due(transfer: Transfer, at: datetime) -> bool:
 
 def claimed_by_others(transfer: Transfer) -> frozenset[str]:
     """The venue's records that other transfers of the connection rest on: one record proves one transfer."""
-    others = LookUp.objects.filter(transfer__connection=transfer.connection_id, record__isnull=False)
+    others = LookUp.objects.filter(
+        transfer__connection=transfer.connection_id,
+        record__isnull=False,
+        state__in=[Found.DONE.value, Found.PENDING.value, Found.FAILED.value],
+    )
     recent = others.exclude(transfer=transfer).filter(at__gt=transfer.created_at - timedelta(days=1))
     return frozenset(record for record in recent.values_list("record", flat=True).distinct() if record)
 
@@ -94,7 +99,7 @@ def note(
     """
     with transaction.atomic(durable=True):
         transfer = lifecycle.locked(reference)
-        record = answer.record if isinstance(answer, Standing) else None
+        record = storable_record(answer.record) if isinstance(answer, Standing) else None
         if record is not None:
             Connection.objects.select_for_update().get(pk=transfer.connection_id)
             if claimed_by_others(transfer) != claimed:
@@ -111,6 +116,7 @@ def note(
             words="" if isinstance(answer, Standing) else clean(str(answer)),
             record=record,
             evidence=storable(getattr(answer, "evidence", {})),
+            balances=both_balances(transfer),
         )
         facts: dict[str, object] = {
             "answer": look_up.state,
@@ -127,11 +133,11 @@ def note(
         if found and look_up.state == Found.UNCLEAR.value and not alarmed_before:
             attempts.alarm(transfer, "the venue's record under this key does not fit what was approved", at)
         named = getattr(answer, "retry_at", None)
-        if named is not None:
+        if named is not None and not isinstance(answer, venues.PutOff):
             venues.limited(transfer.connection, named)
         wait = named or at + pause(transfer)
         Transfer.objects.filter(pk=transfer.pk).update(due_at=wait)
-        return why_not_resend(transfer, at) is None
+        return named is None and why_not_resend(transfer, at) is None
 
 
 def _step(transfer: Transfer, look_up: LookUp, facts: dict[str, object], at: datetime) -> bool:
@@ -207,7 +213,7 @@ def why_not_resend(transfer: Transfer, at: datetime) -> str | None:
         return "nothing is in doubt"
     if transfer.attempts.taken().exists():
         return "the venue took it"
-    if len(made) >= ATTEMPTS_MOST:
+    if sum(attempt.outcome not in NOTHING_MOVED for attempt in made) >= ATTEMPTS_MOST:
         return f"it was tried {ATTEMPTS_MOST} times"
     if at - first.claimed_at >= declared.resend.until:
         return "the key may have been forgotten by the venue"

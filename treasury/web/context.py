@@ -12,7 +12,8 @@ from treasury.controls.roles import AUDITORS, MAKERS, OPERATORS, ROLES, groups_o
 from treasury.models import StopOrder, User
 from treasury.transfers import queries
 
-SECTIONS = ("transfers", "approvals", "audit")
+SECTIONS = ("transfers", "approvals", "connections", "audit")
+ON_THE_OVERVIEW = ("stop", "refresh")  # steps whose answer is the overview, wherever their address lies
 
 
 def house(request: HttpRequest) -> dict[str, Any]:
@@ -29,14 +30,13 @@ def gathered(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     if not isinstance(user, User) or not user.is_authenticated:
         return context
-    first = request.path_info.strip("/").partition("/")[0]
     groups = groups_of(user)
     return context | {
         "person": user,
         "roles": [role for role in ROLES if role in groups],
         "may_draft": MAKERS in groups,
         "sees_records": user.is_staff and bool(groups & {AUDITORS, OPERATORS}),
-        "section": first if first in SECTIONS else "overview",
+        "section": section_of(request),
         "waiting_count": queries.waiting_for(user, at).count(),
         "risk_count": len(queries.at_risk(user, at)),
         "stops_standing": (
@@ -45,3 +45,9 @@ def gathered(request: HttpRequest) -> dict[str, Any]:
             else []
         ),
     }
+
+
+def section_of(request: HttpRequest) -> str:
+    first = request.path_info.strip("/").partition("/")[0]
+    step = request.resolver_match.url_name if request.resolver_match else None
+    return first if first in SECTIONS and step not in ON_THE_OVERVIEW else "overview"

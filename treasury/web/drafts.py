@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -10,37 +13,29 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from treasury.balances.holdings import all_balances
-from treasury.models import Account, Balance, Transfer
+from treasury import venues
+from treasury.balances.holdings import all_balances, balance_of
+from treasury.models import Account, Transfer
 from treasury.models.amount import plain
 from treasury.templatetags.treasury import amount as in_groups
+from treasury.templatetags.treasury import span
 from treasury.transfers import access
-from treasury.transfers.draft import Invalid, Words, draft, redraft
+from treasury.transfers.draft import Invalid, Words, draft, redraft, suggestion
 from treasury.web import refusals
 from treasury.web.htmx import Request, answer, go
 from treasury.web.transfers import seen
 
-NAMED_IN_A_CHOICE = 3  # movable amounts beside an account's name; an account may hold hundreds of assets
-
-
-class AccountField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in its stubs only
-    def label_from_instance(self, obj: Any) -> str:
-        held = self.holdings.get(obj.pk, [])
-        shown = ", ".join(f"{in_groups(one.movable)} {one.asset}" for one in held[:NAMED_IN_A_CHOICE])
-        more = f" and {len(held) - NAMED_IN_A_CHOICE} more" if len(held) > NAMED_IN_A_CHOICE else ""
-        return f"{obj} — {shown}{more}" if shown else str(obj)
-
-    holdings: dict[int, list[Balance]] = {}
+NAMED_IN_A_HINT = 3  # movable amounts in a sentence; an account may hold hundreds of assets
 
 
 class DraftForm(forms.Form):
-    source = AccountField(
+    source = forms.ModelChoiceField(
         Account.objects.none(),
         label="From",
         empty_label="Choose an account",
         error_messages={"required": "Choose the account to take it from.", "invalid_choice": "No such account."},
     )
-    destination = AccountField(
+    destination = forms.ModelChoiceField(
         Account.objects.none(),
         label="To",
         empty_label="Choose an account",
@@ -67,15 +62,10 @@ class DraftForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        accounts = Account.objects.select_related("connection")
-        holdings: dict[int, list[Balance]] = {}
-        for balance in all_balances().filter(movable__gt=0):
-            holdings.setdefault(balance.account_id, []).append(balance)
         for name in ("source", "destination"):
             field = self.fields[name]
-            assert isinstance(field, AccountField)
-            field.holdings = holdings
-            field.queryset = accounts
+            assert isinstance(field, forms.ModelChoiceField)
+            field.queryset = Account.objects.select_related("connection")
 
     def words(self) -> Words:
         said = self.cleaned_data
@@ -109,7 +99,7 @@ def edit(request: Request, reference: str) -> HttpResponse:
     except refusals.REFUSALS as refusal:
         return refusals.refuse(request, refusal, action="transfer.redraft", subject=f"transfer:{reference}")
     if request.method != "POST":
-        return shown(request, DraftForm(initial=as_typed(transfer)), transfer)
+        return shown(request, DraftForm(initial={**as_typed(transfer), **asked_for(request)}), transfer)
     form = DraftForm(request.POST)
     if not form.is_valid():
         return shown(request, form, transfer, status=422)
@@ -132,12 +122,114 @@ def refused(
 
 
 def shown(request: Request, form: DraftForm, transfer: Transfer | None = None, status: int = 200) -> HttpResponse:
+    """The form, with what the account that money is taken from allows; every account counts as To until it is known.
+
+    When From or the asset changes, htmx asks for this page anew and takes only the parts that depend on them.
+    """
+    at = timezone.now()
+    accounts = list(Account.objects.select_related("connection"))
+    source = chosen(form, "source", accounts)
+    refused = [] if source is None else why_not(source, accounts)
+    barred = {one.account for one in refused} | {source}
+    kept = chosen(form, "destination", accounts) if form.is_bound else None  # a mistake stays to be seen
+    offered = [one for one in accounts if source is None or one == kept or one not in barred]
+    offer(form, "source", accounts, follow(request.path, "#draft-choice") | {"hx-disabled-elt": "#id_destination"})
+    offer(form, "destination", offered, {})
+    form.fields["asset"].widget.attrs |= follow(request.path, "#draft-limits") | {"hx-disabled-elt": "unset"}
+    held = all_balances() if source is None else all_balances().filter(account=source)
     context = {
+        "at": at,
         "form": form,
         "transfer": transfer,
-        "assets": list(all_balances().order_by("asset").values_list("asset", flat=True).distinct()),
+        "source": source,
+        "from_hint": f"{source.connection.name}, {source.address}" if source else "",
+        "why_not": refused,
+        "limits": limits_in_words(source, str(form["asset"].value() or "").strip(), at),
+        "assets": list(held.order_by("asset").values_list("asset", flat=True).distinct()),
     }
     return answer(request, "drafts/show.html", "drafts/_form.html", context, status=status)
+
+
+def follow(address: str, part: str) -> dict[str, str]:
+    """On a change, ask for the form again and swap this part of it; a reason stays out of addresses."""
+    return {
+        "hx-get": address,
+        "hx-trigger": "change",
+        "hx-include": "closest form",
+        "hx-params": "source,destination,asset",
+        "hx-target": part,
+        "hx-select": part,
+        "hx-sync": "this:replace",
+    }
+
+
+def chosen(form: DraftForm, name: str, accounts: list[Account]) -> Account | None:
+    said = str(form[name].value())
+    return next((one for one in accounts if str(one.pk) == said), None)
+
+
+def offer(form: DraftForm, name: str, accounts: list[Account], attributes: dict[str, str]) -> None:
+    """Show these accounts as the field's choices, by connection. What is valid is for the verb to say."""
+    field = form.fields[name]
+    assert isinstance(field, forms.ModelChoiceField)
+    titles = Counter((one.connection_id, one.title) for one in accounts)
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for one in accounts:
+        label = one.title if titles[one.connection_id, one.title] == 1 else f"{one.title} {one.address}"
+        groups.setdefault(one.connection.name, []).append((one.pk, label))
+    field.widget.choices = [("", field.empty_label), *groups.items()]
+    field.widget.attrs |= attributes
+
+
+@dataclass(frozen=True)
+class WhyNot:
+    """An account that is not offered as To, and why."""
+
+    account: Account
+    sentence: str
+
+
+def why_not(source: Account, accounts: list[Account]) -> list[WhyNot]:
+    """Every other account that no route leads to."""
+    title = venues.declared(source.connection.venue).title
+    refused = []
+    for one in accounts:
+        if one.connection_id != source.connection_id:
+            refused.append(WhyNot(one, "belongs to another connection."))
+        elif one != source and not venues.has_route(source, one):
+            refused.append(WhyNot(one, f"{title} has no route to it from {source.title}."))
+    return refused
+
+
+def limits_in_words(source: Account | None, asset: str, at: datetime) -> str:
+    """What is movable, and how the venue wants it written."""
+    if source is None:
+        return "Choose From, and this says what can be moved."
+    declared = venues.declared(source.connection.venue)
+    movable = all_movable(source) if not asset else movable_of(source, asset, at)
+    if declared.amount_decimals is None:
+        return f"{movable} How many decimals {declared.title} takes is not known."
+    return f"{movable} {declared.title} takes at most {declared.amount_decimals} decimals."
+
+
+def all_movable(source: Account) -> str:
+    held = list(source.balances.filter(movable__gt=0).order_by("asset"))
+    if not held:
+        return f"Nothing of {source.title} can be moved now."
+    named = [f"{in_groups(one.movable)} {one.asset}" for one in held[:NAMED_IN_A_HINT]]
+    more = f" and {len(held) - NAMED_IN_A_HINT} more" if len(held) > NAMED_IN_A_HINT else ""
+    return f"Movable of {source.title}: {', '.join(named)}{more}."
+
+
+def movable_of(source: Account, asset: str, at: datetime) -> str:
+    held = balance_of(source, asset)
+    if held is None:
+        return f"{source.title} holds no asset called {asset}.{suggestion(source, asset)}"
+    if held.total is None:
+        return f"What {source.title} holds of {asset} could not be read."
+    if held.movable is None:
+        return f"The venue does not say how much {asset} of {source.title} can be moved."
+    return f"{in_groups(held.movable)} {asset} of {source.title} can be moved, read {span(at - held.observed_at)} ago."
 
 
 def asked_for(request: Request) -> dict[str, str]:

@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from treasury import venues
 from treasury.balances.holdings import all_balances, is_stale
 from treasury.balances.refresh import is_awaited
 from treasury.controls.roles import MAKERS, OPERATORS, groups_of
@@ -17,6 +18,8 @@ from treasury.models import Account, Balance, Connection, StopOrder, User
 from treasury.templatetags.treasury import places
 from treasury.transfers import queries
 from treasury.web.htmx import STOP_POLLING, Request, answer, wants_part
+
+NAMED_AS_NOTHING = 12  # an account may hold nothing of hundreds of assets
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,26 @@ class Holding:
 
 
 @dataclass(frozen=True)
+class Nothing:
+    """The zeros of an account, in one line: what it holds nothing of, and how old the oldest of them is."""
+
+    names: list[str]
+    more: int
+    observed_at: datetime
+    stale: bool
+
+
+@dataclass(frozen=True)
 class Holdings:
     """An account and what it holds."""
 
     account: Account
     rows: list[Holding]
+    nothing: Nothing | None
+
+    @property
+    def lines(self) -> int:
+        return len(self.rows) + (self.nothing is not None)
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,7 @@ class Login:
     """One connection: its accounts, how its last reading went, whether one is awaited, what stops it."""
 
     connection: Connection
+    title: str
     accounts: list[Holdings]
     problem: str
     limited_until: datetime | None
@@ -92,20 +111,39 @@ def logins_at(at: datetime) -> list[Login]:
 
 def login_at(connection: Connection, held: dict[int, list[Balance]], stops: list[StopOrder], at: datetime) -> Login:
     health = getattr(connection, "health", None)
-    accounts = [
-        Holdings(account, [Holding(balance, is_stale(balance, at)) for balance in held.get(account.pk, [])])
-        for account in connection.accounts.all()
-    ]
+    accounts = [holdings_of(account, held.get(account.pk, []), at) for account in connection.accounts.all()]
     limited = health.limited_until if health and health.limited_until and health.limited_until > at else None
     return Login(
         connection=connection,
+        title=venues.declared(connection.venue).title,
         accounts=accounts,
-        problem=health.problem if health else "",
+        problem=health.problem.rstrip(".") if health else "",
         limited_until=limited,
         asked=is_awaited(health, at),
         stops=stops,
         decimals=max((decimals(one) for each in accounts for one in each.rows), default=0),
     )
+
+
+def holdings_of(account: Account, held: list[Balance], at: datetime) -> Holdings:
+    zeros = [one for one in held if is_nothing(one)]
+    rows = [Holding(one, is_stale(one, at)) for one in held if not is_nothing(one)]
+    nothing = (
+        Nothing(
+            names=[one.asset for one in zeros[:NAMED_AS_NOTHING]],
+            more=len(zeros[NAMED_AS_NOTHING:]),
+            observed_at=min(one.observed_at for one in zeros),
+            stale=any(is_stale(one, at) for one in zeros),
+        )
+        if zeros
+        else None
+    )
+    return Holdings(account, rows, nothing)
+
+
+def is_nothing(balance: Balance) -> bool:
+    """A zero that the venue said. What it did not say is unknown, and is never folded away."""
+    return bool(balance.total == 0 and balance.movable == 0)
 
 
 def decimals(holding: Holding) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from treasury.web import approvals, audit, controls, drafts, health, overview, session, steps, transfers
+from treasury.web import approvals, audit, connections, controls, drafts, health, overview, session, steps, transfers
 
 
 class Reference:
@@ -37,6 +37,9 @@ urlpatterns = [
     path("transfers/<reference:reference>/draft-again/", steps.draft_again, name="draft_again"),
     path("approvals/", approvals.show, name="approvals"),
     path("audit/", audit.show, name="audit"),
+    path("connections/", connections.show, name="connections"),
+    path("connections/<int:connection_id>/live/", connections.live, name="connection_live"),
+    path("connections/<int:connection_id>/test/", connections.test, name="test"),
     path("connections/<int:connection_id>/stop/", controls.stop, name="stop"),
     path("connections/<int:connection_id>/refresh/", controls.refresh, name="refresh"),
     path("stops/<int:stop_id>/release/", controls.release, name="release"),
