@@ -34,7 +34,9 @@ def main() -> None:
         checker.get_by_text("Settled").first.wait_for()
         keep(checker, "transfer")
         checker.goto(address)
-        keep(checker, "overview")
+        keep(checker, "overview", whole=False)
+        checker.get_by_role("link", name="Connections").click()
+        keep(checker, "connections", whole=False)
         browser.close()
     print(f"kept in {FOLDER.name}/: " + ", ".join(sorted(path.name for path in FOLDER.glob("*.png"))))
 
@@ -60,14 +62,16 @@ def draft(page: Page) -> None:
 
 
 def choose(page: Page, label: str, part: str) -> None:
-    """Choose the option whose text holds this part."""
+    """Choose the first option whose text holds this part, as soon as the page offers it."""
     select = page.get_by_label(label, exact=True)
-    text = select.locator("option", has_text=part).first.text_content()
-    select.select_option(label=(text or "").strip())
+    option = select.locator("option", has_text=part).first
+    option.wait_for(state="attached")
+    select.select_option(value=option.get_attribute("value"))
+    page.wait_for_load_state("networkidle")
 
 
-def keep(page: Page, name: str) -> None:
-    page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
+def keep(page: Page, name: str, *, whole: bool = True) -> None:
+    page.screenshot(path=FOLDER / f"{name}.png", full_page=whole)
 
 
 if __name__ == "__main__":
