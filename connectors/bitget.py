@@ -718,7 +718,7 @@ class Bitget:
             code = None
         text = str(envelope.get("msg") or envelope.get("message") or "")
         if not envelope:
-            text = reply.body[:200].decode("utf-8", "replace")
+            text = reply.body.decode("utf-8", "replace")
         meaning, words = judge(reply.status, code, text)
         if meaning is Meaning.SKEWED:
             self._shared.stale = True

@@ -573,7 +573,7 @@ class Bybit:
         code = envelope.get("retCode")
         if not isinstance(code, int) or isinstance(code, bool):
             code = None
-        text = str(envelope.get("retMsg", "")) if envelope else reply.body[:200].decode("utf-8", "replace")
+        text = str(envelope.get("retMsg", "")) if envelope else reply.body.decode("utf-8", "replace")
         meaning, words = judge(reply.status, code, text)
         if meaning is Meaning.SKEWED:
             self._clock.stale = True

@@ -883,8 +883,10 @@ class XT:
             known = code in ("", None) or code in FUTURES_CODES or str(reply.status) == code
             known = known and reply.status in (200, *FUTURES_STATUSES)
         else:
-            code, text = _word_or_none(envelope.get("mc")), ""
-            meaning, words = judge(reply.status, _word_or_none(envelope.get("rc")), code)
+            # Redacted before the words are made of them: a gateway may echo a key back.
+            rc, code = (self._wire.redact.text(word) if word else word for word in _codes(envelope))
+            text = ""
+            meaning, words = judge(reply.status, rc, code)
             known = (code is None or code in MESSAGES) and reply.status in (200, *HTTP_STATUSES)
         if meaning is Meaning.SKEWED:
             self._clock.stale = True
@@ -1011,7 +1013,11 @@ def _futures_error(envelope: Mapping[str, Any]) -> tuple[str | None, str]:
     code = _word_or_none(error.get("code")) or ""
     if not code and envelope["returnCode"] not in (0, "0"):
         code = "failure"
-    return code, str(error.get("msg") or "")[:200]
+    return code, str(error.get("msg") or "")
+
+
+def _codes(envelope: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    return _word_or_none(envelope.get("rc")), _word_or_none(envelope.get("mc"))
 
 
 def _page(result: object, kind: str) -> tuple[list[Mapping[str, Any]], bool]:

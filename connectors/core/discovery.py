@@ -1,4 +1,4 @@
-"""Finds the venues: every module directly in `connectors/` is one. Nothing lists them."""
+"""Finds the venues: every module directly in `connectors/` is one, but for `__main__`. Nothing lists them."""
 
 import importlib
 import pkgutil
@@ -15,7 +15,8 @@ class UnknownVenue(LookupError):
 
 def names() -> list[str]:
     """The names of all venues, sorted. Imports none of them."""
-    return sorted(found.name for found in pkgutil.iter_modules([str(_HOME)]) if not found.ispkg)
+    modules = [found.name for found in pkgutil.iter_modules([str(_HOME)]) if not found.ispkg]
+    return sorted(name for name in modules if name != "__main__")
 
 
 def venue(name: str) -> Venue:

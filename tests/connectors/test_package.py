@@ -57,7 +57,7 @@ def test_everything_can_be_used_without_the_product() -> None:
 
 
 def test_venues_are_the_modules_of_the_folder() -> None:
-    modules = {file.stem for file in HOME.glob("*.py")} - {"__init__"}
+    modules = {file.stem for file in HOME.glob("*.py")} - {"__init__", "__main__"}
     assert set(connectors.venues()) == set(discovery.names()) == modules
     assert all(isinstance(venue, Venue) for venue in connectors.venues().values())
 
