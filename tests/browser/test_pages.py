@@ -234,6 +234,8 @@ def test_a_connection_is_tested_and_answers_on_the_page(
     with pytest.raises(NotRead):
         refresh(connection=connection, at=timezone.now())
     expect(page.locator(".chip")).to_have_text("Could not be read")
+    page.get_by_role("button", name="Test connection").click()
+    expect(page.get_by_role("button", name="Testing…")).to_be_disabled()
     venue.clear()
     refresh(connection=connection, at=timezone.now())
     expect(page.get_by_role("button", name="Test connection")).to_be_enabled()

@@ -110,6 +110,7 @@ def attempt(transfer: Transfer, number: int, **other: Any) -> None:
         "worker": "attacker",
         "words": "",
         "evidence": "{}",
+        "before": "{}",
         **other,
     }
     insert("treasury_attempt", columns)
