@@ -12,12 +12,13 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from connectors.core.protocol import Receipt
+from connectors.core.protocol import Receipt, Standing
+from connectors.core.protocol import State as Found
 from treasury.audit.record import Machine
 from treasury.models import NEXT, Attempt, AuditEntry, Kind, Outcome, State, Transfer, User
 from treasury.templatetags import icons
 from treasury.templatetags.treasury import age, amount, figures, moment, until
-from treasury.transfers import access, attempts, dispatch, draft, lifecycle, queries
+from treasury.transfers import access, attempts, dispatch, draft, lifecycle, queries, settle
 
 Make = Callable[..., Transfer]
 NOW = datetime(2026, 11, 20, 11, 43, 2, tzinfo=UTC)
@@ -225,3 +226,18 @@ def test_a_transfer_to_confirm_names_the_venues_deadline_and_never_its_token(
     )
     assert "Confirm at the venue" in text
     assert "hush-hush" not in text
+
+
+def test_where_nothing_can_be_searched_the_page_sends_people_to_the_venue(
+    sign_in: Callable[..., Client], approved: Make, maker: User
+) -> None:
+    transfer = approved()
+    sending(transfer, timezone.now() - timedelta(minutes=5))
+    settle.note(
+        reference=transfer.reference,
+        answer=Standing(state=Found.UNCLEAR, searched=False, found=False),
+        asked_at=timezone.now(),
+        at=timezone.now(),
+    )
+    text = sign_in(maker).get(f"/transfers/{transfer.reference}/").content.decode()
+    assert "no records of it that can be searched" in text

@@ -11,6 +11,7 @@ from typing import Any
 from treasury.balances.holdings import balance_of
 from treasury.controls import stops
 from treasury.models import IN_FLIGHT, Account, Balance, Decision, State, Transfer, User
+from treasury.models.text import clean
 from treasury.templatetags.treasury import on_the_clock
 from treasury.transfers import access, draft, queries
 from treasury.transfers.approve import still_missing
@@ -118,9 +119,20 @@ def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: dateti
         "unknown": "We do not know yet whether it moved. The venue's records are being searched; do not send it again.",
         "sent": "The venue took it. The money is on its way.",
     }
+    if key == "unknown" and not is_searchable(transfer):
+        return (
+            "We do not know whether it moved, and the venue has no records of it that can be searched. Look at the "
+            "venue's own screen; do not send it again."
+        )
     if key == "sent" and queries.is_overdue(transfer, at):
         return "The venue took it and has not settled it in its usual time. Look at the venue; do not send it again."
     return sentences[key]
+
+
+def is_searchable(transfer: Transfer) -> bool:
+    """Whether the venue's records were searched when it was last asked, or will be."""
+    last = transfer.look_ups.last()
+    return last is None or last.searched or last.state == "ERROR"
 
 
 def held(words: str) -> str:
@@ -148,7 +160,7 @@ def read(instruction: str) -> dict[str, str]:
         words = json.loads(instruction)
     except (ValueError, RecursionError):
         return {}
-    return {str(key): str(value) for key, value in words.items()} if isinstance(words, dict) else {}
+    return {clean(str(key)): clean(str(value)) for key, value in words.items()} if isinstance(words, dict) else {}
 
 
 @dataclass(frozen=True)
