@@ -9,7 +9,7 @@ from django.db import transaction
 
 from treasury.audit.record import Machine, record
 from treasury.controls.roles import OPERATORS, holds
-from treasury.models import Connection, StopOrder, StopRelease, User
+from treasury.models import Connection, State, StopOrder, StopRelease, Transfer, User
 
 # Claims hold it shared, a stop exclusively: after "Stopped" is on the screen, no claim that began before commits.
 CLAIMS_LOCK = 0x570B
@@ -86,6 +86,8 @@ def release(*, stop_order_id: int, by: User, reason: str, at: datetime) -> bool:
         if ended:
             order.released_at = at
             order.save(update_fields=["released_at"])
+            # What was held for it is asked about at once, and says anew why where it must still wait.
+            Transfer.objects.filter(connection=order.connection_id, state=State.APPROVED).update(due_at=at)
         record(
             at=at,
             by=by,

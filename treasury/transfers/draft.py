@@ -15,7 +15,7 @@ from treasury import venues
 from treasury.balances.holdings import balance_of
 from treasury.models import Account, State, Transfer, User
 from treasury.models.amount import grouped, plain
-from treasury.transfers import access, lifecycle
+from treasury.transfers import access, guards, lifecycle
 
 WHOLE_DIGITS, DECIMALS = 24, 18
 
@@ -170,10 +170,11 @@ def more_than_movable(transfer: Transfer) -> str | None:
     held = balance_of(transfer.source, transfer.asset)
     if transfer.state not in (State.DRAFT, State.SUBMITTED) or held is None or held.movable is None:
         return None
-    if transfer.amount <= held.movable:
+    left = max(held.movable - guards.reserved(held, besides=transfer), Decimal(0))  # as the dispatcher will reckon
+    if transfer.amount <= left:
         return None
     return (
-        f"Only {grouped(held.movable)} {transfer.asset} of {transfer.source.title} can be moved now. "
+        f"Only {grouped(left)} {transfer.asset} of {transfer.source.title} can be moved now. "
         "It will not be sent unless more arrives."
     )
 

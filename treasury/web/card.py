@@ -119,6 +119,8 @@ def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: dateti
         "unknown": "We do not know yet whether it moved. The venue's records are being searched; do not send it again.",
         "sent": "The venue took it. The money is on its way.",
     }
+    if key == "approved" and stops.standing(transfer.connection_id):
+        return "Nothing moved yet. It is approved, and waits because its connection is stopped."
     if key == "unknown" and not is_searchable(transfer):
         return (
             "We do not know whether it moved, and the venue has no records of it that can be searched. Look at the "
