@@ -177,7 +177,7 @@ CONTENT_SECURITY_POLICY = {
 LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
-DATETIME_FORMAT = "Y-m-d H:i:s e"
+FORMAT_MODULE_PATH = ["treasury.formats"]
 TIME_ZONE = "UTC"  # any other would also become the process's TZ, and worker logs would disagree with the web's
 
 STATIC_URL = "static/"

@@ -377,3 +377,9 @@ def test_a_window_without_a_subject_leads_to_the_whole_log(looks: Client) -> Non
 def test_stops_by_the_product_itself_are_seen_too(on_record: Transfer, looks: Client) -> None:
     stops.stop(connection=on_record.connection, reason="barred", by=Machine("dispatcher"), at=timezone.now())
     assert "dispatcher" in html(looks, page(models.StopOrder, "changelist"))
+
+
+def test_times_are_told_to_the_second_and_with_their_zone(superuser: Client, on_record: Transfer) -> None:
+    page = superuser.get(f"/admin/treasury/transfer/{on_record.pk}/change/").content.decode()
+    assert f"{on_record.created_at:%H:%M:%S} UTC" in page
+    assert "p.m." not in page
