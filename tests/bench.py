@@ -16,6 +16,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -84,7 +85,7 @@ def product() -> Iterator[str]:
             "-l",
             "ERROR",
             "-s",
-            f"/tmp/beat-{os.getpid()}",
+            f"{tempfile.gettempdir()}/beat-{os.getpid()}",
             "--pidfile=",
         ),
     ]
