@@ -19,7 +19,7 @@ class NoReason(Exception):
     """A rejection came without its reason. Nothing was decided."""
 
 
-def approve(*, reference: str, checker: User, digest: str, round: int, factor: str, at: datetime) -> Transfer:  # noqa: A002
+def approve(*, reference: str, checker: User, digest: str, round: int, factor: str, at: datetime) -> Transfer:  # noqa: A002  (the model's own word)
     """Approve the instruction of this digest, in this round; with the last approval it goes out.
 
     Raises access.NotAllowed, access.NotNow, OtherWords.
