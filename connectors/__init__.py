@@ -8,6 +8,7 @@ Plain Python and httpx. What a connector offers is `connectors.core.protocol.Con
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import httpx
 
@@ -27,6 +28,7 @@ def open(  # noqa: A001
     transport: httpx.BaseTransport | None = None,
     environment: str | None = None,
     loopback_only: bool = False,
+    call_limit: timedelta | None = None,
 ) -> Connector:
     """Return the connector of one login at one venue. Nothing is sent yet.
 
@@ -34,7 +36,8 @@ def open(  # noqa: A001
     out. `environment` is one of the venue's `hosts` (None: the first, its production). `base_url` (scheme, host
     and port only) takes the place of every host of the venue, while requests keep the venue's own Host header.
     `transport` takes the place of the network. `loopback_only` refuses every host outside this computer, before a
-    byte is written.
+    byte is written. `call_limit` is how long one exchange may last (None: what the venue declares); never longer than
+    declared.
 
     Raises `discovery.UnknownVenue`, and ValueError for credentials, an environment or a URL that cannot be
     used; the message never contains a credential.
@@ -51,13 +54,15 @@ def open(  # noqa: A001
         environment = next(iter(declared.hosts))
     if environment not in declared.hosts:
         raise ValueError(f"{declared.title} has no environment {environment!r}, only {sorted(declared.hosts)}.")
+    if call_limit is not None and not timedelta(0) < call_limit <= declared.call_limit:
+        raise ValueError(f"A call to {declared.title} may last at most {declared.call_limit.total_seconds():g} s.")
     wire = Wire(
         declared.hosts[environment],
         redact=Redactor(credentials.values()),
         base_url=base_url,
         transport=transport,
         loopback_only=loopback_only,
-        limit=declared.call_limit,
+        limit=call_limit or declared.call_limit,
     )
     return declared.build(declared.credentials(**credentials), wire)
 

@@ -772,4 +772,5 @@ VENUE = Venue(
     accounts_read_per_asset=False,
     amount_decimals=DECIMALS,
     challenges=True,
+    confirmed_by="the member whose API key is used, on the device paired with Qonto",
 )

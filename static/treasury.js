@@ -4,7 +4,9 @@
 
   let paused = false;
   const live = document.getElementById("live-updates");
-  const polls = () => document.querySelector("[hx-trigger^='every']") !== null;
+  const house = () => document.getElementById("house"); // it is swapped, too
+  // The header polls on every page; the switch is offered where what one reads moves by itself.
+  const polls = () => document.querySelector("#main [hx-trigger^='every']") !== null;
 
   // Who asked: in a swap's event ``elt`` is what is swapped, and a form's target may be a region that polls.
   const isPoll = (event) => {
@@ -12,7 +14,9 @@
     return (asked.getAttribute("hx-trigger") || "").startsWith("every");
   };
   const typedIn = (region) =>
-    [...region.querySelectorAll("input:not([type=hidden]), textarea")].some((box) => box.value !== box.defaultValue);
+    [...region.querySelectorAll("input:not([type=hidden]), textarea")].some(
+      (box) => box.value !== box.defaultValue || box.checked !== box.defaultChecked,
+    );
   // A heading that was focused to be read aloud is not in use; a control is.
   const focused = (region) =>
     region !== null && region.contains(document.activeElement) &&
@@ -22,14 +26,20 @@
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (!isPoll(event)) return;
     const region = event.detail.elt;
-    if (paused || document.hidden || typedIn(region) || focused(region) || focused(document.getElementById("house"))) {
-      event.preventDefault();
-    }
+    if (paused || document.hidden || typedIn(region) || focused(region) || focused(house())) event.preventDefault();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) htmx.trigger(house(), "seen-again");
   });
 
-  // The answer may arrive after somebody has begun to type.
+  // Nobody loses what they have typed because a poll finds the session over: the next step says so.
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    if (isPoll(event) && event.detail.xhr.getResponseHeader("HX-Redirect") && typedIn(document)) event.preventDefault();
+  });
+
+  // The answer may arrive after somebody has begun to type, or has gone into the header, which it replaces as well.
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (isPoll(event) && typedIn(event.detail.elt)) event.detail.shouldSwap = false;
+    if (isPoll(event) && (typedIn(event.detail.elt) || focused(house()))) event.detail.shouldSwap = false;
   });
 
   // What was folded open stays open.
@@ -66,8 +76,23 @@
   for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
     document.addEventListener(name, (event) => {
       if (!isPoll(event)) warn();
+      else if (event.detail.elt.id === "house") silence();
     });
   }
+
+  // Without the header's answer nobody would see a stop order, nor that nothing is being sent.
+  const silence = () => {
+    if (document.getElementById("unheard")) return;
+    const sentence = document.createElement("p");
+    sentence.id = "unheard";
+    sentence.className = "alert";
+    const since = new Date().toISOString().slice(11, 19);
+    sentence.textContent = `No answer from Treasury since ${since} UTC; what this page shows may be out of date.`;
+    document.getElementById("alerts").append(sentence);
+  };
+  document.addEventListener("htmx:afterOnLoad", (event) => {
+    if (event.detail.successful) document.getElementById("unheard")?.remove();
+  });
 
   // A number's age stays true while the page stays open.
   const span = (seconds) => {

@@ -57,6 +57,7 @@ def main() -> None:
 def product() -> Iterator[str]:
     """The web server and two workers, as `make run` starts them; stopped at the end."""
     port = free_port()
+    scratch = f"{tempfile.gettempdir()}/beat-{os.getpid()}"  # its database's anchors are nobody else's
     worker = ("-m", "celery", "--quiet", "-A", "treasury", "worker", "-l", "ERROR", "-c", "2")
     programs = [
         (
@@ -85,11 +86,11 @@ def product() -> Iterator[str]:
             "-l",
             "ERROR",
             "-s",
-            f"{tempfile.gettempdir()}/beat-{os.getpid()}",
+            scratch,
             "--pidfile=",
         ),
     ]
-    env = {**os.environ, "LOG_LEVEL": "ERROR"}
+    env = {**os.environ, "LOG_LEVEL": "ERROR", "TREASURY_ANCHOR_FILE": f"{scratch}.jsonl"}
     quiet = subprocess.DEVNULL
     running = [
         subprocess.Popen([sys.executable, *program], env=env, stdout=quiet, stderr=quiet, start_new_session=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +20,11 @@ from connectors.simulators.core import Simulator, serve
 from treasury.audit.record import Machine
 from treasury.balances.refresh import refresh
 from treasury.celery import app
+from treasury.controls import stops
 from treasury.controls.connections import connect
 from treasury.controls.people import enrol
 from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
-from treasury.models import Account, Connection, Transfer, User
+from treasury.models import Account, Connection, StopOrder, Transfer, User
 from treasury.transfers import approve as approving
 from treasury.transfers import draft as drafting
 from treasury.transfers import submit as submitting
@@ -67,6 +72,17 @@ def _flush_past_the_guards() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _anchors_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test empties the database, so no other test's anchors fit it, nor those of a run at home. A process that
+    a test starts inherits the file."""
+    file = Path(tempfile.gettempdir()) / f"treasury-anchors-{os.getpid()}-{uuid.uuid4()}.jsonl"
+    monkeypatch.setattr(settings, "ANCHOR_FILE", file)
+    monkeypatch.setenv("TREASURY_ANCHOR_FILE", str(file))
+    yield
+    file.unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
 def _no_bell(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """Messages go nowhere in ordinary tests: a lost ring must change nothing."""
     rung: list[tuple[str, Any]] = []
@@ -95,6 +111,13 @@ def person(username: str, *roles: str, **more: Any) -> User:
         at=timezone.now(),
         **more,
     )
+
+
+def release(order: StopOrder, first: User, second: User) -> StopOrder:
+    """Release a stop as two operators do."""
+    at = timezone.now()
+    asked = stops.propose_release(stop_order_id=order.pk, by=first, reason="over", at=at)
+    return stops.confirm_release(change_id=asked.pk, by=second, digest=asked.digest, at=at)
 
 
 @pytest.fixture

@@ -25,16 +25,17 @@ from connectors.core import discovery
 from connectors.core.redact import Redactor
 from connectors.simulators.core import Simulator, names, serve
 from connectors.simulators.faults import KINDS
-from tests.conftest import SETUP
+from tests.conftest import SETUP, release
 from tests.journeys.test_every_venue import movable
 from treasury import venues
 from treasury.balances.refresh import NotRead, refresh
-from treasury.controls import stops
+from treasury.controls import connections
 from treasury.controls.connections import connect
 from treasury.models import (
     Attempt,
     AuditEntry,
     CallWindow,
+    Change,
     Connection,
     ConnectionHealth,
     State,
@@ -91,8 +92,7 @@ def approved_anew(
 
     def make() -> Transfer:
         for order in StopOrder.objects.filter(released_at=None):
-            for person in (operator, operator2):
-                stops.release(stop_order_id=order.pk, by=person, reason="the next failure", at=timezone.now())
+            release(order, operator, operator2)
         no_waiting(login)
         words = draft.Words(*way, next(amounts), "To see what shows")
         transfer = draft.draft(words=words, maker=maker, at=timezone.now())
@@ -288,6 +288,58 @@ def test_questions_that_fail_in_any_way_leave_no_secret_anywhere(
     net.insist_on_none("the pages")
 
 
+def test_connecting_that_fails_in_any_way_leaves_no_secret_anywhere(
+    simulated: Simulator,
+    net: Net,
+    operator: User,
+    operator2: User,
+    auditor: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for kind, code in failures():
+        if kind in OF_SENDS:
+            continue
+        change = proposed(simulated, net, operator, f"{kind} {code}")
+        strike(simulated, net, kind, code, match="read", times=1 if kind in SLOW else None)
+        with short_calls(kind, monkeypatch), net.around("a first look"):
+            connections.look(change_id=change.pk, at=timezone.now())
+        simulated.faults.clear()
+        getattr(simulated, "revoke_tokens", lambda: None)()
+        assert change.first_looks.exists(), kind
+        net.insist_on_none(kind)
+    change = proposed(simulated, net, operator, "the one that is confirmed")
+    connections.look(change_id=change.pk, at=timezone.now())
+    look_at_every_page(net, auditor)
+    client = signed_in(operator2)
+    newest = connections.newest_look(change)
+    assert newest is not None
+    said = {"digest": change.digest, "login": newest.login}
+    response = client.post(f"/connections/proposals/{change.pk}/confirm/", said, follow=True)
+    net.said.append(("the answer to a confirmation", response.content.decode()))
+    assert Connection.objects.get().name == "the one that is confirmed"
+    look_at_every_page(net, auditor)
+    net.insist_on_none("the pages")
+
+
+def proposed(simulated: Simulator, net: Net, operator: User, name: str) -> Change:
+    """By the form, as a person does it."""
+    words = {f"credential-{field}": value for field, value in simulated.credentials.items()}
+    words |= {"name": name, "reason": "x", "environment": next(iter(venues.declared(simulated.name).hosts))}
+    address = f"/connections/new/?venue={simulated.name}"
+    response = signed_in(operator).post(address, words, follow=True)
+    net.said.append(("the answer to a form", response.content.decode()))
+    change = Change.objects.latest("pk")
+    net.said.append(("a proposal", f"{change!r} {change} {change.__dict__}"))
+    assert change.words["name"] == name
+    return change
+
+
+def signed_in(person: User) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
 def reading(transfer: Transfer, net: Net) -> None:
     with net.around("a reading"), contextlib.suppress(NotRead):
         try:
@@ -337,7 +389,7 @@ def look_at_every_page(net: Net, auditor: User) -> None:
     """What an auditor may open, who may open the most."""
     client = Client()
     client.force_login(auditor)
-    addresses = ["/", "/transfers/", "/approvals/"]
+    addresses = ["/", "/transfers/", "/approvals/", "/connections/", "/changes/"]
     addresses += [f"/transfers/{one}/" for one in Transfer.objects.values_list("reference", flat=True)]
     numbers = list(AuditEntry.objects.order_by("-id").values_list("id", flat=True))
     addresses += ["/audit/", *(f"/audit/?before={number}" for number in numbers[49::50])]

@@ -20,6 +20,8 @@ REAL = {
     "TREASURY_CREDENTIALS_KEYS": KEY,
     "ALLOWED_HOSTS": "treasury.example",
     "DATABASE_URL": "postgresql://nobody@/nothing?host=%2Fnonexistent",
+    "TREASURY_ADDRESS": "https://treasury.example",
+    "TREASURY_EMAIL_URL": "smtps://treasury:p%40ss@mail.example",
 }
 
 
@@ -34,7 +36,17 @@ def test_a_complete_real_installation_starts() -> None:
     assert start(**REAL) == (0, "started")
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "TREASURY_CREDENTIALS_KEYS", "ALLOWED_HOSTS", "DATABASE_URL"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SECRET_KEY",
+        "TREASURY_CREDENTIALS_KEYS",
+        "ALLOWED_HOSTS",
+        "DATABASE_URL",
+        "TREASURY_ADDRESS",
+        "TREASURY_EMAIL_URL",
+    ],
+)
 def test_a_missing_setting_is_named(name: str) -> None:
     code, said = start(**{**REAL, name: None})
     assert code != 0

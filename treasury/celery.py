@@ -7,20 +7,25 @@ from datetime import timedelta
 
 from celery import Celery
 
+from treasury.pace import paced
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "treasury.settings")
+
+FASTEST = timedelta(seconds=1)  # however fast the house is paced, the clock ticks no faster
 
 app = Celery("treasury")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["treasury"])
 
 
-def every(seconds: float, task: str, queue: str) -> dict[str, object]:
+def every(seconds: float, task: str, queue: str, *args: str) -> dict[str, object]:
     """A tick; one that waited longer than three periods is dropped, for the next one does the same work."""
-    period = timedelta(seconds=seconds)
+    period = max(paced(timedelta(seconds=seconds)), FASTEST)
     return {
         "task": f"treasury.{task}",
+        "args": args,
         "schedule": period,
-        "options": {"queue": queue, "expires": seconds * 3},
+        "options": {"queue": queue, "expires": period.total_seconds() * 3},
     }
 
 
@@ -30,4 +35,12 @@ app.conf.beat_schedule = {
     "expire": every(5, "tick_expire", "chores"),
     "seal": every(1, "seal", "chores"),
     "refresh": every(10, "tick_refresh", "chores"),
+    "match": every(15, "tick_match", "chores"),
+    "first look": every(10, "tick_first_look", "chores"),
+    "post": every(2, "tick_post", "reads"),
+    "tell": every(30, "tick_tell", "chores"),
+    "verify": every(3600, "tick_verify", "chores"),
+    "watch": every(5, "tick_watch", "chores"),
+    "anchor": every(10, "tick_anchor", "chores"),
+    **{f"heartbeat of {queue}": every(5, "heartbeat", queue, queue) for queue in ("sends", "reads", "chores")},
 }

@@ -16,6 +16,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from treasury.launch import postgres
+from treasury.notices import ways
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME = Path(os.environ.get("TREASURY_HOME", BASE_DIR / ".local"))
@@ -49,6 +50,19 @@ def amounts(name: str, default: str) -> dict[str, Decimal]:
         raise ValueError("an amount is a plain number")
     except (ValueError, ArithmeticError):
         raise ImproperlyConfigured(f"{name} must read ASSET=AMOUNT,ASSET=AMOUNT, as in {default!r}.") from None
+
+
+def whole(name: str, default: int) -> int:
+    """A whole number of at least 1."""
+    text = os.environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1_000_000):
+        raise ImproperlyConfigured(f"{name} is {text!r}; it must be a whole number of at least 1.")
+    return int(text)
+
+
+def given(name: str) -> str:
+    """The environment's value, or NAME_FILE's content, or an empty text."""
+    return required(name, "") if PRACTICE or f"{name}_FILE" in os.environ else os.environ.get(name, "")
 
 
 SECRET_KEY = required("SECRET_KEY", PRACTICE_SECRET_KEY)
@@ -99,6 +113,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "treasury.web.middleware.PrivatePages",
     "treasury.web.middleware.SignedInOnly",
+    "treasury.web.middleware.BoundedBodies",
 ]
 
 ROOT_URLCONF = "treasury.urls"
@@ -158,6 +173,11 @@ if not PRACTICE:
     SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
+# Of a form without its files; treasury.controls.uploads bounds these, and treasury.web.middleware all of it.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 20
+FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024  # evidence stays in memory; nothing of it is left on a disk
+
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 CONTENT_SECURITY_POLICY = {
@@ -210,17 +230,56 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 
+# Every declared wait of the product is divided by it, so that a rehearsal of a day takes minutes: here, and through
+# treasury.pace elsewhere.
+TIME_SCALE = whole("TREASURY_TIME_SCALE", 1)
+if TIME_SCALE != 1 and not PRACTICE:
+    raise ImproperlyConfigured("TREASURY_TIME_SCALE is for practice and tests; with TREASURY_MODE=real it must be 1.")
+
 # -- Rules of the house ------------------------------------------------------------------------------------------
 # One checker decides a transfer; above this amount of the asset, two. "*" stands for assets not named: with 0,
 # an asset nobody thought of always takes two.
 TWO_CHECKERS_ABOVE = amounts("TREASURY_TWO_CHECKERS_ABOVE", "USDT=10000,USDC=10000,EUR=10000,BTC=0.25,ETH=4,*=0")
 # What may leave over one connection within 24 hours, by asset; an asset neither named nor under "*" has no limit.
 DAILY_LIMITS = amounts("TREASURY_DAILY_LIMITS", "")
+# What an account must keep, by asset: no transfer is sent that would leave less.
+FLOORS = amounts("TREASURY_FLOORS", "")
 MOVEMENT_TOLERANCE = Decimal(os.environ.get("TREASURY_MOVEMENT_TOLERANCE", "0"))  # share of a quiet account's total
-APPROVAL_EXPIRES_AFTER = timedelta(hours=24)  # from submit; covers deciding, sending and re-sending
-BALANCE_MAX_AGE = timedelta(seconds=60)  # an older stored balance is read again before a claim
-BALANCE_STALE_AFTER = timedelta(minutes=5)  # an older one is shown as stale
-REFRESH_EVERY = timedelta(seconds=30)
+APPROVAL_EXPIRES_AFTER = timedelta(hours=24) / TIME_SCALE  # from submit; covers deciding, sending and re-sending
+BALANCE_MAX_AGE = timedelta(seconds=60) / TIME_SCALE  # an older stored balance is read again before a claim
+BALANCE_STALE_AFTER = timedelta(minutes=5) / TIME_SCALE  # an older one is shown as stale
+REFRESH_EVERY = timedelta(seconds=30) / TIME_SCALE
+
+# -- Doubt: when people are called, and when the product stops by itself ------------------------------------------
+# How old a told doubt is.
+DOUBT_TOLD_AFTER = timedelta(minutes=whole("TREASURY_DOUBT_TOLD_AFTER_MINUTES", 10)) / TIME_SCALE
+DOUBT_TRIP_COUNT = whole("TREASURY_DOUBT_TRIP_COUNT", 3)  # so many unknown outcomes over one connection …
+DOUBT_TRIP_WITHIN = timedelta(minutes=whole("TREASURY_DOUBT_TRIP_MINUTES", 15)) / TIME_SCALE  # … within so long stop it
+SENDER_SILENT_AFTER = timedelta(seconds=60) / TIME_SCALE  # no sign of life for so long: every page says so
+# Heads of the log's chain, kept outside the database: an older copy of the database is told by them.
+ANCHOR_FILE = Path(os.environ.get("TREASURY_ANCHOR_FILE") or HOME / "anchors.jsonl")
+RESOLVED_LOOKED_UP_FOR = timedelta(days=7) / TIME_SCALE  # what two people resolved is looked up for so long
+
+# -- Being told: e-mail and a signed webhook, through an outbox ----------------------------------------------------
+ADDRESS = required("TREASURY_ADDRESS", f"http://localhost:{os.environ.get('PORT') or 8000}")
+EMAIL_URL, WEBHOOK_URL = required("TREASURY_EMAIL_URL", ""), given("TREASURY_WEBHOOK_URL")
+WEBHOOK_SECRET = (
+    required("TREASURY_WEBHOOK_SECRET", "practice-only-this-key-signs-no-message-of-value") if WEBHOOK_URL else ""
+)
+try:
+    ADDRESS = ways.site(ADDRESS, practice=PRACTICE)
+    mail = ways.mail_server(EMAIL_URL, practice=PRACTICE) if EMAIL_URL else None
+    ways.insist_on_webhook(WEBHOOK_URL, WEBHOOK_SECRET, practice=PRACTICE)
+except ways.Refused as refusal:
+    raise ImproperlyConfigured(str(refusal)) from None
+EMAIL_TIMEOUT = 10  # seconds for each step of a mail server
+EMAIL_FILE_PATH = HOME / "mail"  # practice without a mail server: a file for each message
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if mail else 'filebased'}.EmailBackend"
+if mail:
+    EMAIL_HOST, EMAIL_PORT = mail.host, mail.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = mail.user, mail.password
+    EMAIL_USE_SSL, EMAIL_USE_TLS = mail.tls_at_once, mail.starttls
+DEFAULT_FROM_EMAIL = os.environ.get("TREASURY_EMAIL_FROM") or f"treasury@{ways.host_of(ADDRESS)}"
 
 LOGGING = {
     "version": 1,

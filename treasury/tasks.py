@@ -10,19 +10,23 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import psycopg
-from celery.signals import beat_init, worker_init
+from celery.signals import after_task_publish, beat_init, worker_init
 from django.conf import settings
+from django.db import DatabaseError, close_old_connections
 from django.db import connection as database
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from treasury.audit import chain
+from treasury.audit import anchors, chain
+from treasury.balances import routes
 from treasury.balances.refresh import REFRESH, NotRead, refresh
 from treasury.celery import app
-from treasury.controls.people import insist_on_no_practice_data
+from treasury.controls import connections, heartbeats, restores, stops, verify
+from treasury.controls.people import PracticeData, insist_on_no_practice_data
 from treasury.launch import postgres
 from treasury.models import Connection, State, Transfer
-from treasury.transfers import access, bell, cancel, confirm, dispatch, guards, settle
+from treasury.notices import post
+from treasury.transfers import access, bell, cancel, confirm, dispatch, guards, match, reminders, settle
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +35,45 @@ log = logging.getLogger(__name__)
 @beat_init.connect
 def refuse_practice_data(**_: object) -> None:
     """A worker or the clock of a real installation does not start on practice data either."""
-    if not settings.PRACTICE:
+    if settings.PRACTICE:
+        return
+    try:
         insist_on_no_practice_data()
+    except PracticeData as refusal:  # Celery only logs what a signal's receiver raises, and would go on
+        raise SystemExit(str(refusal)) from refusal
+
+
+@worker_init.connect
+@beat_init.connect
+def look_where_we_are(**_: object) -> None:
+    """Before any task runs: a restored database is under a stop. Where it cannot be asked, claims ask it again."""
+    try:
+        restores.watch(at=timezone.now())
+    except DatabaseError:
+        log.exception("it is not known whether the database was restored; every claim asks again")
+    finally:  # the children of this process must not inherit a session
+        database.close()
+        database.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's has one
+
+
+HEARTBEAT = "treasury.heartbeat"
+PART_OF = {"send": heartbeats.SENDS, "settle": heartbeats.READS, "read": heartbeats.READS}  # by errand
+
+
+@beat_init.connect
+def watch_the_clock(**_: object) -> None:
+    """In the clock's own process alone: each heartbeat that it puts in is its own sign of life."""
+    after_task_publish.connect(clock_ticked, sender=HEARTBEAT)
+
+
+def clock_ticked(**_: object) -> None:
+    close_old_connections()
+    alive(heartbeats.BEAT)
+    close_old_connections()
 
 
 FLYING = (State.DISPATCHING, State.DISPATCHED, State.CONFIRMING)
+SOUGHT = (*FLYING, State.SETTLED, State.FAILED)  # what two people resolved is due for some days more
 
 
 def due(*states: State) -> QuerySet[Transfer]:
@@ -43,9 +81,10 @@ def due(*states: State) -> QuerySet[Transfer]:
     return Transfer.objects.filter(state__in=states, due_at__lte=timezone.now()).order_by("due_at", "pk")
 
 
-def wake(task: str, queue: str, connections: Iterable[int]) -> None:
+def wake(task: str, queue: str, connections: Iterable[int], *, every: int = 1) -> None:
+    """One message a connection; it expires when some ticks later ones say the same, so that no queue grows."""
     for connection_id in connections:
-        app.send_task(f"treasury.{task}", [connection_id], queue=queue, expires=30, retry=False)
+        app.send_task(f"treasury.{task}", [connection_id], queue=queue, expires=3 * every, retry=False)
 
 
 def each(connection_id: int, errand: str, states: Iterable[State], verb: Callable[[Transfer], None]) -> None:
@@ -58,7 +97,7 @@ def each(connection_id: int, errand: str, states: Iterable[State], verb: Callabl
         seen: list[int] = []
         while (
             mine
-            and clock_agrees()
+            and alive(PART_OF[errand])  # a send may take so long that the heartbeats in the queue grow old
             and (transfer := due(*states).filter(connection=connection).exclude(pk__in=seen).first())
         ):
             seen.append(transfer.pk)
@@ -69,14 +108,15 @@ def each(connection_id: int, errand: str, states: Iterable[State], verb: Callabl
 
 
 @contextmanager
-def one_at_a_time(connection: Connection, errand: str) -> Iterator[bool]:
-    """True for the one process that may run this errand ("send", "settle", "read") on the connection now.
+def one_at_a_time(connection: Connection | None, errand: str) -> Iterator[bool]:
+    """True for the one process that may run this errand ("send", "settle", "read") on the connection now; an errand
+    of the whole house ("post") has no connection.
 
     Fairness, not safety: a slow venue then holds one worker's slot for each errand and no more. The lock has a
     database session of its own: it ends with it, whatever becomes of this process or of its pooled connections.
     """
     with psycopg.connect(postgres.keywords(database.settings_dict), autocommit=True) as session:
-        key = (f"errand:{errand}", connection.pk)
+        key = (f"errand:{errand}", 0 if connection is None else connection.pk)
         found = session.execute("SELECT pg_try_advisory_lock(hashtext(%s), %s)", key).fetchone()
         yield found is not None and found[0]
 
@@ -84,12 +124,25 @@ def one_at_a_time(connection: Connection, errand: str) -> Iterator[bool]:
 def clock_agrees() -> bool:
     """Whether this machine's clock is the database's. A worker whose clock was set does nothing: ages would lie."""
     with database.cursor() as cursor:
+        before = timezone.now()
         cursor.execute("SELECT clock_timestamp()")
-        off = abs(timezone.now() - cursor.fetchone()[0])
+        theirs = cursor.fetchone()[0]
+    # Ours is read before and after: a process that slept in between is late, and its clock may be right all the same.
+    off = max(before - theirs, theirs - timezone.now())
     if off > guards.CLOCKS_AGREE:
         log.critical("ALARM this machine's clock is %s off the database's; nothing is sent or settled here", off)
     agrees: bool = off <= guards.CLOCKS_AGREE
     return agrees
+
+
+def alive(part: str) -> bool:
+    """Give a sign of life, and say whether this process works: with a clock that was set it does nothing."""
+    if clock_agrees():
+        heartbeats.beat(part, timezone.now())
+        return True
+    off = f"{guards.CLOCKS_AGREE.total_seconds():.0f} s"
+    heartbeats.trouble(part, f"lives on a machine whose clock is more than {off} off the database's")
+    return False
 
 
 def connections_of(transfers: QuerySet[Transfer]) -> Iterable[int]:
@@ -113,7 +166,22 @@ def dispatch_connection(connection_id: int) -> None:
 
 @app.task(name="treasury.tick_settle")
 def tick_settle() -> None:
-    wake("settle_connection", "reads", connections_of(due(*FLYING)))
+    wake("settle_connection", "reads", connections_of(due(*SOUGHT)))
+    wake("look_back_connection", "reads", connections_of(stops.to_look_back()))
+
+
+@app.task(name="treasury.look_back_connection")
+def look_back_connection(connection_id: int) -> None:
+    """After a restore: ask the venue about each transfer that may have been sent and forgotten."""
+    connection = Connection.objects.get(pk=connection_id)
+    with one_at_a_time(connection, "look back") as mine:
+        for transfer in stops.to_look_back().filter(connection=connection).order_by("pk") if mine else ():
+            if not alive(heartbeats.READS):
+                return
+            try:
+                settle.look_back(reference=transfer.reference, now=timezone.now)
+            except Exception:  # whatever it is, it concerns this transfer alone
+                log.exception("%s: look-back failed", transfer.reference)
 
 
 @app.task(name="treasury.settle_connection")
@@ -124,7 +192,7 @@ def settle_connection(connection_id: int) -> None:
         verb = confirm.confirm if transfer.state == State.CONFIRMING else settle.settle
         verb(reference=transfer.reference, now=timezone.now)
 
-    each(connection_id, "settle", FLYING, pursue)
+    each(connection_id, "settle", SOUGHT, pursue)
 
 
 @app.task(name="treasury.tick_expire")
@@ -144,20 +212,120 @@ def tick_refresh() -> None:
     at = timezone.now()
     old = Q(health=None) | Q(health__read_at=None) | Q(health__read_at__lte=at - settings.REFRESH_EVERY)
     later = Q(health__read_again_at__gt=at) | Q(health__limited_until__gt=at)
-    wake("refresh_connection", "reads", Connection.objects.filter(old).exclude(later).values_list("pk", flat=True))
+    wake(
+        "refresh_connection",
+        "reads",
+        Connection.objects.filter(old).exclude(later).values_list("pk", flat=True),
+        every=10,
+    )
 
 
 @app.task(name=REFRESH)
 def refresh_connection(connection_id: int) -> None:
     connection = Connection.objects.get(pk=connection_id)
     with one_at_a_time(connection, "read") as mine:
-        if mine and clock_agrees():
+        if mine and alive(heartbeats.READS):
             try:
                 refresh(connection=connection, at=timezone.now())
             except NotRead as problem:
                 log.warning("%s not read: %s", connection, problem)
 
 
+@app.task(name=routes.READ_ROUTE)
+def read_route(route_id: int) -> None:
+    """Ask which assets move on a route, and on the others over its connection that somebody waits for by then."""
+    connection = Connection.objects.get(accounts__routes_out=route_id)
+    with one_at_a_time(connection, "route") as mine:
+        while (
+            mine
+            and alive(heartbeats.READS)
+            and (route := routes.awaited_over(connection, at := timezone.now()).first())
+        ):
+            routes.read(route.pk, at)
+
+
+@app.task(name="treasury.tick_first_look")
+def tick_first_look() -> None:
+    wake("first_look", "reads", connections.unanswered(timezone.now()), every=10)
+
+
+@app.task(name=connections.FIRST_LOOK)
+def first_look(change_id: int) -> None:
+    """Ask a venue whose the credentials of a proposal are."""
+    with one_at_a_time(None, f"first look {change_id}") as mine:
+        if mine and alive(heartbeats.READS):
+            connections.look(change_id=change_id, at=timezone.now())
+
+
+@app.task(name="treasury.tick_post")
+def tick_post() -> None:
+    """Send what lies in the outbox."""
+    if not post.is_due(at=timezone.now()):
+        return
+    with one_at_a_time(None, "post") as mine:
+        if mine and clock_agrees():
+            post.post(now=timezone.now)
+
+
+@app.task(name="treasury.tick_tell")
+def tick_tell() -> None:
+    """What the clock tells people: decisions that are nearly too late, and doubt that lasts."""
+    if clock_agrees():
+        at = timezone.now()
+        reminders.expiring(at)
+        reminders.doubts(at)
+
+
+@app.task(name="treasury.tick_verify")
+def tick_verify() -> None:
+    verify.verify(at=timezone.now())
+
+
+@app.task(name="treasury.tick_match")
+def tick_match() -> None:
+    wake("match_connection", "reads", connections_of(match.waiting(timezone.now())), every=15)
+
+
+@app.task(name="treasury.match_connection")
+def match_connection(connection_id: int) -> None:
+    """Compare some of what moved over one connection with what the venue says of it."""
+    connection = Connection.objects.get(pk=connection_id)
+    with one_at_a_time(connection, "match") as mine:
+        began = timezone.now()
+        for transfer in match.due(connection, began) if mine else ():
+            if timezone.now() - began > match.TURN_MOST or not alive(heartbeats.READS):
+                return  # a venue that answers slowly holds no slot for long; the next tick goes on
+            try:
+                match.match(reference=transfer.reference, now=timezone.now)
+            except Exception:  # whatever it is, it concerns this transfer alone
+                log.exception("%s: match failed", transfer.reference)
+
+
 @app.task(name="treasury.seal")
 def seal() -> None:
     chain.seal(at=timezone.now())
+
+
+@app.task(name=HEARTBEAT)
+def heartbeat(part: str) -> None:
+    """Has come through the part's own queue: clock, broker and worker live."""
+    alive(part)
+
+
+@app.task(name="treasury.tick_watch")
+def tick_watch() -> None:
+    restores.watch(at=timezone.now())
+
+
+@app.task(name="treasury.tick_anchor")
+def tick_anchor() -> None:
+    """Watch first: what shows that the database was restored may not be covered by a further anchor."""
+    at = timezone.now()
+    restores.watch(at=at)
+    try:
+        anchors.append(at=at, noticed=restores.noticed())
+    except anchors.NotAnchored as problem:
+        log.critical("ALARM the log is not anchored outside the database: %s", problem)
+        heartbeats.trouble(heartbeats.ANCHORS, str(problem))
+    else:
+        heartbeats.beat(heartbeats.ANCHORS, at)

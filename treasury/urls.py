@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from treasury.web import session
 
+handler400 = "treasury.web.refusals.unreadable"
 handler403 = "treasury.web.refusals.forbidden"
 handler404 = "treasury.web.refusals.not_found"
 handler500 = "treasury.web.refusals.broken"

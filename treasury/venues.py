@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -15,8 +18,15 @@ from django.utils import timezone
 
 import connectors
 from connectors.core import discovery
-from connectors.core.protocol import Connector, Limit, Venue
+from connectors.core.errors import VenueError
+from connectors.core.protocol import Connector, Limit, Venue, VenueAccount
 from treasury.models import Account, CallWindow, Connection, ConnectionHealth
+from treasury.models.text import clean
+from treasury.pace import paced_venue
+
+log = logging.getLogger(__name__)
+
+ADDRESS_LENGTH = TITLE_LENGTH = 120  # what an account's columns hold
 
 
 class CannotOpen(Exception):
@@ -27,16 +37,86 @@ class InsideTransaction(RuntimeError):
     """A venue was to be called with a database transaction open: the call could outlive it, and hold its locks."""
 
 
+class NotAnswered(Exception):
+    """The venue did not say whose credentials these are. The text says why, and never holds a credential."""
+
+
+@dataclass(frozen=True)
+class CredentialField:
+    """One field of a venue's credentials, as a form asks for it."""
+
+    name: str
+    title: str
+    secret: bool
+    required: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a venue says of credentials, with texts that the database holds. ``accounts`` as ``reported`` has them."""
+
+    login: str
+    may_transfer: bool
+    words: list[str]
+    accounts: list[dict[str, str]]
+
+
 @cache
 def declared(venue: str) -> Venue:
-    """What the venue's module says about itself. Raises connectors.core.discovery.UnknownVenue."""
-    return discovery.venue(venue)
+    """What the venue's module says about itself, at our pace. Raises connectors.core.discovery.UnknownVenue."""
+    return paced_venue(discovery.venue(venue))
+
+
+def titles() -> dict[str, str]:
+    """Every venue that can be connected: {name: title}."""
+    return {name: declared(name).title for name in discovery.names()}
+
+
+def credential_fields(venue: str) -> list[CredentialField]:
+    """What the venue asks of whoever connects, in its own order. A field is secret unless it says otherwise."""
+    return [
+        CredentialField(
+            name=one.name,
+            title=str(one.metadata.get("title", one.name)),
+            secret=bool(one.metadata.get("secret", True)),
+            required=one.default is MISSING,
+        )
+        for one in fields(declared(venue).credentials)
+    ]
 
 
 def seal_credentials(*, venue: str, environment: str, login: str, credentials: Mapping[str, str]) -> str:
     """Encrypt under the newest key, bound to the login they open; what ``Connection.credentials`` stores."""
     sealed = {"venue": venue, "environment": environment, "login": login, "credentials": dict(credentials)}
     return _keys().encrypt(json.dumps(sealed).encode()).decode()
+
+
+def seal_proposed(*, name: str, venue: str, environment: str, credentials: Mapping[str, str]) -> str:
+    """Encrypt credentials that are only proposed: bound to their proposal's words, as nobody knows their login yet.
+
+    Raises CannotOpen for credentials that the venue's module does not take as they stand.
+    """
+    try:
+        declared(venue).credentials(**credentials)
+    except (ValueError, TypeError) as wrong:
+        raise CannotOpen(str(wrong)) from None
+    sealed = {"name": name, "venue": venue, "environment": environment, "credentials": dict(credentials)}
+    return _keys().encrypt(json.dumps(sealed).encode()).decode()
+
+
+def are_the_same(sealed: str, credentials: Mapping[str, str]) -> bool:
+    """Whether these very credentials were sealed there: a form that was posted twice."""
+    found: bool = _decrypted(sealed, "the proposal")["credentials"] == dict(credentials)
+    return found
+
+
+def seal_anew(*, sealed: str, name: str, venue: str, environment: str, login: str) -> str:
+    """What was proposed, bound to the login that it opens, as ``Connection.credentials`` stores it.
+
+    Raises CannotOpen.
+    """
+    credentials = _proposed(sealed, name, venue, environment)
+    return seal_credentials(venue=venue, environment=environment, login=login, credentials=credentials)
 
 
 class PutOff(CannotOpen):
@@ -52,9 +132,7 @@ def open_connection(connection: Connection, *errands: str) -> Connector:
 
     Raises CannotOpen, PutOff when it is not its turn, and InsideTransaction.
     """
-    # As Django's own durable=True counts: the block that a test case wraps around everything is none of ours.
-    if any(not getattr(block, "_from_testcase", False) for block in database.atomic_blocks):
-        raise InsideTransaction("A venue is never called inside a transaction.")
+    _insist_outside_transaction()
     connector = _build(connection.venue, connection.environment, _credentials(connection))
     for errand in errands:
         _take_turn(connection, errand)
@@ -103,8 +181,53 @@ def _still_counting(window: CallWindow | None, limit: Limit | None, at: datetime
 
 
 def first_look(venue: str, environment: str, credentials: Mapping[str, str]) -> Connector:
-    """A connector for credentials that are not stored yet. Raises CannotOpen."""
+    """A connector for credentials that no connection has yet. Raises CannotOpen, InsideTransaction."""
+    _insist_outside_transaction()
     return _build(venue, environment, credentials)
+
+
+def answer_to_proposed(*, sealed: str, name: str, venue: str, environment: str) -> Answer:
+    """Ask the venue whose the proposed credentials are, and which accounts they see; it reads only.
+
+    Raises CannotOpen, NotAnswered, InsideTransaction.
+    """
+    connector = first_look(venue, environment, _proposed(sealed, name, venue, environment))
+    try:
+        return answer_of(connector)
+    except VenueError as problem:
+        raise NotAnswered(clean(problem.words)) from problem
+    except Exception as unforeseen:  # a connector's own defect
+        log.exception("%s: the connector failed in a first look", venue)
+        raise NotAnswered(f"The look failed ({type(unforeseen).__name__}); see the service's log.") from unforeseen
+
+
+def answer_of(connector: Connector) -> Answer:
+    """Raises what the connector raises for a read."""
+    check = connector.check()
+    return Answer(
+        login=clean(check.login),
+        may_transfer=check.may_transfer,
+        words=[clean(words) for words in check.words],
+        accounts=reported(connector.accounts()),
+    )
+
+
+def reported(accounts: Sequence[VenueAccount]) -> list[dict[str, str]]:
+    """The accounts as [{address, kind, title}], each address once; what the columns cannot hold is left out."""
+    found: dict[str, dict[str, str]] = {}
+    for one in accounts:
+        if 0 < len(one.address) <= ADDRESS_LENGTH and one.address.isprintable() and one.kind:
+            title = clean(one.title).strip()[:TITLE_LENGTH] or one.address
+            found.setdefault(one.address, {"address": one.address, "kind": one.kind, "title": title})
+        else:
+            log.error("an account with the address %r cannot be stored and is left out", one.address)
+    return list(found.values())
+
+
+def _insist_outside_transaction() -> None:
+    # As Django's own durable=True counts: the block that a test case wraps around everything is none of ours.
+    if any(not getattr(block, "_from_testcase", False) for block in database.atomic_blocks):
+        raise InsideTransaction("A venue is never called inside a transaction.")
 
 
 def _build(venue: str, environment: str, credentials: Mapping[str, str]) -> Connector:
@@ -120,23 +243,35 @@ def _build(venue: str, environment: str, credentials: Mapping[str, str]) -> Conn
             environment=environment,
             base_url=base_url,
             loopback_only=settings.PRACTICE,
+            call_limit=declared(venue).call_limit,
         )
     except (ValueError, LookupError) as wrong:
         raise CannotOpen(str(wrong)) from None
 
 
 def _credentials(connection: Connection) -> dict[str, str]:
-    try:
-        sealed = json.loads(_keys().decrypt(connection.credentials.encode()))
-    except InvalidToken:
-        raise CannotOpen(
-            f"The credentials of {connection.name} cannot be decrypted with the keys this process has."
-        ) from None
+    sealed = _decrypted(connection.credentials, connection.name)
     bound = (sealed["venue"], sealed["environment"], sealed["login"])
     if bound != (connection.venue, connection.environment, connection.login):
         raise CannotOpen(f"The credentials of {connection.name} were sealed for another login.")
     credentials: dict[str, str] = sealed["credentials"]
     return credentials
+
+
+def _proposed(sealed: str, name: str, venue: str, environment: str) -> dict[str, str]:
+    found = _decrypted(sealed, name)
+    if (found.get("name"), found["venue"], found["environment"]) != (name, venue, environment):
+        raise CannotOpen(f"The credentials of {name} were sealed for another proposal.")
+    credentials: dict[str, str] = found["credentials"]
+    return credentials
+
+
+def _decrypted(sealed: str, whose: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(_keys().decrypt(sealed.encode()))
+    except InvalidToken:
+        raise CannotOpen(f"The credentials of {whose} cannot be decrypted with the keys this process has.") from None
+    return found
 
 
 def _keys() -> MultiFernet:

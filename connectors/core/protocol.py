@@ -221,6 +221,8 @@ class Venue:
     amount_decimals: int | None
     # Whether a send may end in a Challenge.
     challenges: bool = False
+    # Who confirms a Challenge, and where: the rest of the sentence “it waits for …”.
+    confirmed_by: str = "a person at the venue"
     call_limit: timedelta = CALL_LIMIT
     # Account kinds whose balance the venue has no complete question for: their rows always name a problem.
     unreadable_kinds: frozenset[str] = frozenset()

@@ -529,4 +529,14 @@ PRACTICE = (
             "isolated_margin:ETHUSDT": {"USDT": "8200.6", "ETH": "0"},
         },
     ),
+    Practice(
+        title="A second desk at Bitget",
+        credentials={
+            "api_key": "practice-bitget-spare-key",
+            "api_secret": "practice-bitget-spare-secret-opens-nothing",
+            "passphrase": "practice-bitget-spare-passphrase",
+        },
+        opening={"spot": {"USDT": "22400.25", "BTC": "0.75"}, "usdt_futures": {"USDT": "9100"}},
+        spare=True,
+    ),
 )

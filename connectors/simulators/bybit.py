@@ -419,4 +419,10 @@ PRACTICE = (
             "FUND": {"USDT": "96120.4", "USDC": "150250.75", "BTC": "1.25", "EUR": "20000"},
         },
     ),
+    Practice(
+        title="A second desk at Bybit",
+        credentials={"api_key": "practice-bybit-spare-key", "api_secret": "practice-bybit-spare-secret-opens-nothing"},
+        opening={"UNIFIED": {"USDT": "18250.5", "ETH": "3.5"}, "FUND": {"USDT": "40100", "BTC": "0.25"}},
+        spare=True,
+    ),
 )

@@ -38,6 +38,7 @@ class Practice:
     title: str
     credentials: Mapping[str, str]
     opening: Holdings  # address, asset, decimal string
+    spare: bool = False  # not connected by `manage.py practice`; its credentials stand on the control page, to be tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +150,10 @@ class Simulator:
         """What the first practice login holds there."""
         self.ledger.ripen(now_ms())
         return format(self.ledger.balance(self.login_of(self.credentials), address, asset), "f")
+
+    def spare(self) -> list[tuple[str, Mapping[str, str]]]:
+        """Title and credentials of the logins that a person may connect in practice."""
+        return [(login.title, login.credentials) for login in self.practice if login.spare]
 
     def clear(self) -> None:
         """Forget all faults and all requests. The ledger stays."""

@@ -30,6 +30,8 @@ class Controlled(Protocol):
 
     def set_balance(self, address: str, asset: str, amount: str) -> None: ...
 
+    def spare(self) -> list[tuple[str, Mapping[str, str]]]: ...
+
     def clear(self) -> None: ...
 
     def state(self) -> dict[str, Any]: ...
@@ -126,6 +128,7 @@ def _page(simulator: Controlled) -> str:
     faults = [[fault[word] for word in words] for fault in state["faults"]]
     moves = ("key", "source", "destination", "asset", "amount", "status")
     transfers = [[move[word] for word in moves] for move in reversed(state["transfers"][-50:])]
+    spare = [[title, field, value] for title, login in simulator.spare() for field, value in login.items()]
     requests = [[ask["method"], ask["path"], ask["query"]] for ask in reversed(state["requests"][-50:])]
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name} simulator</title></head><body>
@@ -145,6 +148,9 @@ def _page(simulator: Controlled) -> str:
 <form method="post" action="/_simulator/balance"><p><label>Account <input name="address"></label>
 <label>Asset <input name="asset"></label>
 <label>Amount <input name="amount"></label> <button>Set</button></p></form>
+<h2>Spare logins</h2>
+<p>Practice does not connect these by itself; connect one to see how that is done. They open nothing else.</p>
+{_table(("login", "field", "value"), spare)}
 <h2>Waiting faults</h2>{_table(words, faults)}
 <h2>Balances</h2>{_table(("login", "account", "asset", "amount"), money)}
 <h2>Transfers, newest first</h2>{_table(moves, transfers)}

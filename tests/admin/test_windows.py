@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -17,16 +18,19 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from connectors.core.errors import Uncertain
+from connectors.core.protocol import Standing
+from connectors.core.protocol import State as Found
 from connectors.simulators.core import Simulator
 from tests.audit.log import seal_all
 from tests.conftest import person
 from treasury import models
 from treasury.admin.window import Window
 from treasury.audit.record import Machine
-from treasury.controls import stops
+from treasury.controls import heartbeats, restores, stops, uploads
 from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
 from treasury.models import AuditEntry, Connection, LookUp, State, Transfer, User
-from treasury.transfers import dispatch
+from treasury.transfers import attempts, dispatch, resolve, settle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,11 +51,37 @@ def on_record(approved: Callable[..., Transfer], operator: User, venue: Simulato
     assert transfer.state == State.SETTLED
     at = timezone.now()
     LookUp.objects.create(transfer=transfer, at=at, state="DONE", searched=True, found=True)
+    resolved(approved(amount="3"), operator)
     order = stops.stop(connection=transfer.connection, reason="fire drill", by=operator, at=at)
-    stops.release(stop_order_id=order.pk, by=operator, reason="drill over", at=at)
+    stops.propose_release(stop_order_id=order.pk, by=operator, reason="drill over", at=at)
+    heartbeats.beat(heartbeats.SENDS, at)
+    restores.watch(at=at)
+    models.Match.objects.create(transfer=transfer, basis="record", agrees=True, at=at)
+    way = {"source": transfer.source, "destination": transfer.destination}
+    models.Route.objects.create(**way, assets=["USDT"], asked_at=at, read_at=at)
+    numbers = {"before": 5, "after": 7, "ours": 0, "rest": 2, "since": at, "at": at, "tripped": False}
+    models.Movement.objects.create(account=transfer.source, asset="BTC", **numbers)
     seal_all()
     assert all(model._default_manager.exists() for model in REGISTERED)
     return transfer
+
+
+def resolved(transfer: Transfer, proposer: User) -> None:
+    """Two people say that it moved, with a file; then the venue's records say that it failed."""
+    dispatch.read_source_if_old(reference=transfer.reference, now=timezone.now)
+    attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
+    assert attempt is not None
+    attempts.conclude(attempt_id=attempt.pk, answer=Uncertain("Perhaps."), now=timezone.now)
+    later, files = timezone.now() + timedelta(minutes=5), [uploads.accepted("screen.txt", b"12.5 completed")]
+    unclear = Standing(state=Found.UNCLEAR, searched=False, found=False)
+    settle.note(reference=transfer.reference, answer=unclear, asked_at=later, at=later)
+    typed = transfer.reference
+    change = resolve.propose(
+        reference=typed, moved=True, reason="Seen", typed=typed, files=files, by=proposer, at=later
+    )
+    resolve.confirm(change_id=change.pk, by=person("checker9", CHECKERS), digest=change.digest, typed=typed, at=later)
+    failed = Standing(state=Found.FAILED, searched=True, found=True)
+    settle.note(reference=transfer.reference, answer=failed, asked_at=later, at=later)
 
 
 @pytest.fixture
@@ -83,7 +113,8 @@ def test_there_is_a_window_on_everything_that_is_on_record() -> None:
     hidden = {
         models.AuditLink,  # shown with its entry
         models.ConnectionHealth,  # shown with its connection
-        models.StopRelease,  # shown with its stop order
+        models.Attachment,  # shown with its change, and without its content
+        models.FirstLook,  # shown with its change
     }
     ours = {model for model in REGISTERED if model._meta.app_label == "treasury"}
     assert ours | hidden >= {
@@ -99,6 +130,15 @@ def test_there_is_a_window_on_everything_that_is_on_record() -> None:
         models.AuditEntry,
         models.AuditBatch,
         models.User,
+        models.Change,
+        models.Resolution,
+        models.Contradiction,
+        models.Heartbeat,
+        models.Home,
+        models.Mark,
+        models.Match,
+        models.Movement,
+        models.Route,
     }
     assert Group in REGISTERED
 
@@ -297,6 +337,8 @@ def test_no_page_shows_a_credential_or_a_password_hash(on_record: Transfer, look
         (models.Account, {"connection__credentials__contains": "g"}),
         (models.Decision, {"by__password__contains": "p"}),
         (models.Attempt, {"challenge__token__startswith": "a"}),
+        (models.Change, {"sealed__startswith": "g"}),
+        (models.Change, {"attachments__content__contains": "g"}),
         (models.Balance, {"account__connection__credentials__regex": "^g"}),
     ],
 )
@@ -310,9 +352,20 @@ def test_what_is_hidden_cannot_be_guessed_letter_by_letter(
 
 
 def test_a_challenges_token_is_not_shown(on_record: Transfer, looks: Client) -> None:
+    hidden = {"challenge", "credentials", "password", "content"}
     for window in admin.site._registry.values():
         for shown in (window, *(inline for inline in window.inlines)):
-            assert not {"challenge", "credentials", "password"} & {str(name) for name in shown.fields or ()}
+            assert not hidden & {str(name) for name in shown.fields or ()}
+
+
+def test_a_change_is_shown_with_its_files_by_name_and_digest_only(on_record: Transfer, looks: Client) -> None:
+    change = models.Change.objects.get(kind="transfer.resolve")
+    file = change.attachments.get()
+    shown = html(looks, page(models.Change, "change", change.pk))
+    assert file.name in shown
+    assert file.sha256 in shown
+    assert "12.5 completed" not in shown
+    assert "sealed" not in (admin.site._registry[models.Change].fields or ())
 
 
 # -- the strict policy ---------------------------------------------------------------------------------------

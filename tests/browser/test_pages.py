@@ -199,9 +199,10 @@ def test_a_stop_that_was_typed_and_sent_shows_at_once(open_as: Open, approved: M
     page.get_by_label("Why it must stop").fill("Key rotation")
     page.get_by_role("button", name="Stop sending").click()
     expect(page.get_by_text("Bybit main is stopped.").first).to_be_visible()
+    page.get_by_role("link", name="Release it, or read more").click()
     page.get_by_label("Why it may go on").fill("Rotated")
-    page.get_by_role("button", name="Release the stop").click()
-    expect(page.get_by_text("one more operator must").first).to_be_visible()
+    page.get_by_role("button", name="Propose release").click()
+    expect(page.get_by_text("You proposed this; someone else must confirm it.")).to_be_visible()
 
 
 def test_from_decides_what_to_offers_and_keeps_what_was_typed(

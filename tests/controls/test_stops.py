@@ -15,9 +15,9 @@ from django.utils import timezone
 from tests.audit.log import Beside
 from tests.conftest import person
 from treasury.audit.record import Machine
-from treasury.controls import stops
+from treasury.controls import changes, stops
 from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
-from treasury.models import Attempt, AuditEntry, Connection, State, StopOrder, StopRelease, Transfer, User
+from treasury.models import Account, Attempt, AuditEntry, Change, Connection, State, StopOrder, Transfer, User
 from treasury.transfers import attempts, dispatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,8 +27,16 @@ def stop(connection: Connection, by: User | Machine, reason: str = "drill") -> S
     return stops.stop(connection=connection, reason=reason, by=by, at=timezone.now())
 
 
-def release(order: StopOrder, by: User) -> bool:
-    return stops.release(stop_order_id=order.pk, by=by, reason="over", at=timezone.now())
+def ask(order: StopOrder, by: User) -> Change:
+    return stops.propose_release(stop_order_id=order.pk, by=by, reason="over", at=timezone.now())
+
+
+def confirm(change: Change, by: User) -> StopOrder:
+    return stops.confirm_release(change_id=change.pk, by=by, digest=change.digest, at=timezone.now())
+
+
+def covers(transfer: Transfer) -> bool:
+    return stops.standing_for(transfer) is not None
 
 
 def said(connection: Connection) -> list[tuple[str, str]]:
@@ -38,80 +46,142 @@ def said(connection: Connection) -> list[tuple[str, str]]:
 
 def test_one_operator_stops_and_the_log_says_so(connection: Connection, operator: User) -> None:
     order = stop(connection, operator)
-    assert stops.standing(connection.pk) == order
+    assert stops.standing_over(connection).get() == order
     assert said(connection) == [("stop.order", "admin")]
 
 
 def test_the_product_itself_stops(connection: Connection) -> None:
     assert stop(connection, Machine("dispatcher")).by == "dispatcher"
-    assert stops.standing(connection.pk) is not None
+    assert stops.standing_over(connection).exists()
 
 
 @pytest.mark.parametrize("role", [MAKERS, CHECKERS, AUDITORS, None])
-def test_nobody_but_an_operator_stops_or_releases(connection: Connection, operator: User, role: str | None) -> None:
+def test_nobody_but_an_operator_stops_or_releases(
+    connection: Connection, operator: User, operator2: User, role: str | None
+) -> None:
     someone = person("someone", *([role] if role else []), is_superuser=True)
     with pytest.raises(stops.MayNotStop):
         stop(connection, someone)
     assert not StopOrder.objects.exists()
     order = stop(connection, operator)
-    with pytest.raises(stops.MayNotStop):
-        release(order, someone)
-    assert not StopRelease.objects.exists()
-    assert said(connection) == [("stop.order", "admin")]
+    with pytest.raises(changes.MayNotChange):
+        ask(order, someone)
+    assert not Change.objects.exists()
+    with pytest.raises(changes.MayNotChange):
+        confirm(ask(order, operator2), someone)
+    order.refresh_from_db()
+    assert order.released_at is None
 
 
 def test_a_deactivated_operator_neither_stops_nor_releases(
     connection: Connection, operator: User, operator2: User
 ) -> None:
     order = stop(connection, operator2)
+    asked = ask(order, operator2)
     User.objects.filter(pk=operator.pk).update(is_active=False)
     with pytest.raises(stops.MayNotStop):
         stop(connection, operator)
-    with pytest.raises(stops.MayNotStop):
-        release(order, operator)
+    with pytest.raises(changes.MayNotChange):
+        confirm(asked, operator)
 
 
 def test_it_takes_two_different_operators_to_release(connection: Connection, operator: User, operator2: User) -> None:
     order = stop(connection, operator)
-    assert release(order, operator) is False
-    assert stops.standing(connection.pk) == order
-    assert release(order, operator2) is True
-    assert stops.standing(connection.pk) is None
-    assert said(connection) == [("stop.order", "admin"), ("stop.propose_release", "admin"), ("stop.release", "admin2")]
+    asked = ask(order, operator)
+    with pytest.raises(changes.MayNotChange, match="someone else"):
+        confirm(asked, operator)
+    assert stops.standing_over(connection).get() == order
+    assert confirm(asked, operator2).release == asked
+    assert not stops.standing_over(connection).exists()
+    assert said(connection) == [("stop.order", "admin"), ("stop.release", "admin2")]
+    told = AuditEntry.objects.get(action="change.propose")
+    assert (told.actor, told.subject, told.facts["words"]["stop"]) == ("admin", connection.subject, order.pk)
 
 
-def test_the_same_operator_does_not_release_twice(connection: Connection, operator: User) -> None:
+def test_a_release_is_proposed_once(connection: Connection, operator: User, operator2: User) -> None:
     order = stop(connection, operator)
-    release(order, operator)
-    with pytest.raises(stops.NotStanding, match="another operator"):
-        release(order, operator)
-    assert stops.standing(connection.pk) == order
-    assert order.releases.count() == 1
+    ask(order, operator)
+    for by in (operator, operator2):
+        with pytest.raises(stops.NotStanding, match="another operator"):
+            ask(order, by)
+    assert Change.objects.count() == 1
+
+
+def test_a_release_is_confirmed_as_it_was_read(connection: Connection, operator: User, operator2: User) -> None:
+    asked = ask(stop(connection, operator), operator)
+    with pytest.raises(changes.OtherChange):
+        stops.confirm_release(change_id=asked.pk, by=operator2, digest="0" * 64, at=timezone.now())
+    assert stops.standing_over(connection).exists()
+
+
+def test_a_declined_release_leaves_the_stop_standing(connection: Connection, operator: User, operator2: User) -> None:
+    order = stop(connection, operator)
+    asked = ask(order, operator)
+    changes.decline(change_id=asked.pk, by=operator2, reason="Not yet", at=timezone.now())
+    with pytest.raises(changes.NotWaiting):
+        confirm(asked, operator2)
+    assert stops.standing_over(connection).get() == order
+    assert ask(order, operator2).pk != asked.pk, "it can be asked for anew"
 
 
 def test_what_was_released_is_not_released_again(connection: Connection, operator: User, operator2: User) -> None:
-    third = person("admin3", OPERATORS)
     order = stop(connection, operator)
-    release(order, operator)
-    release(order, operator2)
+    confirm(ask(order, operator), operator2)
     with pytest.raises(stops.NotStanding, match="already"):
-        release(order, third)
+        ask(order, person("admin3", OPERATORS))
 
 
-def test_two_operators_at_once_release_it_once(connection: Connection, operator: User, operator2: User) -> None:
+def test_two_operators_at_once_confirm_it_once(connection: Connection, operator: User, operator2: User) -> None:
+    third = person("admin3", OPERATORS)
     for _ in range(5):
-        order = stop(connection, operator)
-        ended = [Beside(lambda by=by, order=order: release(order, by)) for by in (operator, operator2)]
-        assert sorted(one.join() for one in ended) == [False, True]
-        order.refresh_from_db()
-        assert order.released_at is not None
+        asked = ask(stop(connection, operator), operator)
+        both = [Beside(lambda by=by, asked=asked: confirm(asked, by)) for by in (operator2, third)]
+        ended = []
+        for one in both:
+            try:
+                ended.append(one.join())
+            except changes.NotWaiting:
+                ended.append(None)
+        assert ended.count(None) == 1
+        asked.refresh_from_db()
+        assert asked.ruling == "applied"
+
+
+def scopes(transfer: Transfer) -> dict[str, dict[str, object]]:
+    return {
+        "everything": {"everything": True},
+        "venue": {"venue": transfer.connection.venue},
+        "connection": {"connection": transfer.connection},
+        "asset": {"asset": transfer.asset.lower()},
+        "source": {"account": transfer.source},
+        "destination": {"account": transfer.destination},
+    }
+
+
+@pytest.mark.parametrize("scope", ["everything", "venue", "connection", "asset", "source", "destination"])
+def test_a_stop_of_every_scope_holds_what_it_covers(
+    approved: Callable[..., Transfer], operator: User, scope: str
+) -> None:
+    transfer = approved()
+    order = stops.stop(reason="drill", by=operator, at=timezone.now(), **scopes(transfer)[scope])  # type: ignore[arg-type]
+    assert dispatch.claim(reference=transfer.reference, at=timezone.now()) is None
+    transfer.refresh_from_db()
+    assert f"{stops.covered(order)} is stopped since" in transfer.held
+
+
+def test_a_stop_leaves_alone_what_it_does_not_cover(approved: Callable[..., Transfer], operator: User) -> None:
+    transfer = approved()
+    other = Account.objects.create(connection=transfer.connection, address="OTHER", kind="UNIFIED", title="Other")
+    for what in ({"venue": "xt"}, {"asset": "BTC"}, {"account": other}):
+        stops.stop(reason="drill", by=operator, at=timezone.now(), **what)  # type: ignore[arg-type]
+    assert not covers(transfer)
+    assert dispatch.claim(reference=transfer.reference, at=timezone.now()) is not None
 
 
 def test_each_of_two_stops_must_be_released(connection: Connection, operator: User, operator2: User) -> None:
     first, second = stop(connection, operator, "one"), stop(connection, operator2, "two")
-    for by in (operator, operator2):
-        release(first, by)
-    assert stops.standing(connection.pk) == second
+    confirm(ask(first, operator), operator2)
+    assert stops.standing_over(connection).get() == second
 
 
 def test_a_stop_by_the_product_for_the_same_reason_is_written_once(connection: Connection) -> None:

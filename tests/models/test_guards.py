@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,6 +16,7 @@ from django.utils import timezone
 
 from tests.audit.log import Beside
 from tests.models.attack import (
+    ATTACKER,
     FROZEN,
     NOT_ALLOWED,
     TWICE,
@@ -23,6 +25,7 @@ from tests.models.attack import (
     decide,
     demand,
     guards_asleep,
+    insert,
     place,
     refused,
     sql,
@@ -30,8 +33,20 @@ from tests.models.attack import (
     witness,
 )
 from treasury.audit import chain
+from treasury.audit.record import record
 from treasury.controls import stops
-from treasury.models import Attempt, LookUp, State, Transfer, User
+from treasury.models import (
+    Attachment,
+    Attempt,
+    Contradiction,
+    FirstLook,
+    LookUp,
+    Movement,
+    Resolution,
+    State,
+    Transfer,
+    User,
+)
 from treasury.transfers import dispatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -697,9 +712,12 @@ APPEND_ONLY = {
     "treasury_decision": "reason",
     "treasury_demand": "count",
     "treasury_lookup": "words",
-    "treasury_stoprelease": "reason",
+    "treasury_attachment": "name",
+    "treasury_firstlook": "problem",
+    "treasury_resolution": "moved",
+    "treasury_movement": "tripped",
 }
-KEPT = ("treasury_transfer", "treasury_attempt", "treasury_stoporder")
+KEPT = ("treasury_transfer", "treasury_attempt", "treasury_stoporder", "treasury_change", "treasury_contradiction")
 PARENTS = ("treasury_user", "treasury_connection", "treasury_account", "treasury_transfer", "treasury_stoporder")
 
 
@@ -709,7 +727,14 @@ def full(claimed: Transfer, operator: User) -> Transfer:
     at = timezone.now()
     LookUp.objects.create(transfer=claimed, at=at, state="UNCLEAR", searched=True, found=False)
     order = stops.stop(connection=claimed.connection, reason="drill", by=operator, at=at)
-    stops.release(stop_order_id=order.pk, by=operator, reason="drill over", at=at)
+    change = stops.propose_release(stop_order_id=order.pk, by=operator, reason="drill over", at=at)
+    Attachment.objects.create(change=change, name="a.txt", media_type="text/plain", size=1, sha256="", content=b"a")
+    FirstLook.objects.create(change=change, at=at)
+    Contradiction.objects.create(transfer=claimed, at=at, words="It moved.")
+    held = {"account": claimed.source, "asset": "USDT", "since": at, "at": at, "tripped": False}
+    Movement.objects.create(before=1, after=2, ours=0, rest=1, **held)
+    with guards_asleep():
+        Resolution.objects.create(transfer=claimed, moved=True, change=change, at=at)
     with guards_asleep():  # as if the sealer had been: it waits for every other session of the server
         sql("INSERT INTO treasury_auditlink (seq, entry_id, hash) SELECT 1, min(id), %s FROM treasury_auditentry", b"1")
         sql(
@@ -770,32 +795,179 @@ def stopped(submitted: Made, operator: User) -> int:
     return order.pk
 
 
-def release(order: int, *people: User) -> None:
-    for one in people:
-        columns = "stop_order_id, by_id, at, reason"
-        sql(f"INSERT INTO treasury_stoprelease ({columns}) VALUES (%s, %s, now(), 'over')", order, one.pk)
-    sql("UPDATE treasury_stoporder SET released_at = now() WHERE id = %s", order)
+def proposed(operator: User, **other: Any) -> int:
+    """A change as the product would write it, with its entry, but for the columns named."""
+    columns = {
+        "kind": "stop.release",
+        "subject": "connection:Bybit main",
+        "words": "{}",
+        "digest": "0" * 64,
+        "sealed": "",
+        "reason": "over",
+        "proposed_by_id": operator.pk,
+        "proposed_at": timezone.now(),
+        "said": "",
+        **other,
+    }
+    insert("treasury_change", columns)
+    ((number,),) = sql("SELECT max(id) FROM treasury_change")
+    told(number)
+    return int(number)
+
+
+def told(number: int) -> None:
+    record(at=timezone.now(), by=ATTACKER, action="change.attack", subject="x:y", facts={"change": number})
+
+
+def rule(number: int, ruling: str, by: User) -> None:
+    sql(
+        "UPDATE treasury_change SET ruling = %s, decided_by_id = %s, decided_at = now() WHERE id = %s",
+        ruling,
+        by.pk,
+        number,
+    )
+    told(number)
+
+
+def end(order: int, number: int | None) -> None:
+    sql("UPDATE treasury_stoporder SET released_at = now(), release_id = %s WHERE id = %s", number, order)
 
 
 def test_a_stop_does_not_end_without_two_people(stopped: int, operator: User) -> None:
     with refused(NOT_ALLOWED, "two people"):
-        release(stopped)
+        end(stopped, None)
     with refused(NOT_ALLOWED, "two people"):
-        release(stopped, operator)
+        end(stopped, proposed(operator, words=json.dumps({"stop": stopped})))
 
 
-def test_one_person_cannot_be_the_two(stopped: int, operator: User) -> None:
-    with refused(TWICE, "stop_release_once_per_person"):
-        release(stopped, operator, operator)
+def test_a_release_of_another_stop_does_not_end_this_one(stopped: int, operator: User, operator2: User) -> None:
+    with refused(NOT_ALLOWED, "two people"):
+        number = proposed(operator, words=json.dumps({"stop": stopped + 1}))
+        rule(number, "applied", operator2)
+        end(stopped, number)
 
 
 def test_two_people_end_a_stop(stopped: int, operator: User, operator2: User) -> None:
     with transaction.atomic(durable=True):
-        release(stopped, operator, operator2)
+        number = proposed(operator, words=json.dumps({"stop": stopped}))
+        rule(number, "applied", operator2)
+        end(stopped, number)
     assert sql("SELECT released_at IS NOT NULL FROM treasury_stoporder") == [(True,)]
 
 
-@pytest.mark.parametrize("change_", ["connection_id = 999999", "reason = 'x'", "\"by\" = 'x'", "since = now()"])
+# -- changes under four eyes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ruling", ["applied", "declined"])
+def test_nobody_decides_on_their_own_proposal(operator: User, ruling: str) -> None:
+    with refused(NOT_ALLOWED, "nobody decides on their own"):
+        rule(proposed(operator), ruling, operator)
+
+
+def test_nobody_withdraws_for_another(operator: User, operator2: User) -> None:
+    with refused(NOT_ALLOWED, "nobody decides on their own"):
+        rule(proposed(operator), "withdrawn", operator2)
+
+
+def test_a_change_is_never_born_decided(operator: User, operator2: User) -> None:
+    with refused(NOT_ALLOWED, "proposed before it is decided"):
+        proposed(operator, ruling="applied", decided_by_id=operator2.pk, decided_at=timezone.now())
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["kind = 'x.y'", "subject = 'x'", "words = '{\"moved\": true}'", "digest = ''", "reason = ''", "sealed = 'x'"],
+)
+def test_what_was_proposed_stays_as_it_was_proposed(operator: User, column: str) -> None:
+    with transaction.atomic(durable=True):
+        proposed(operator)
+    with refused(FROZEN, "stays as it was proposed"):
+        sql(f"UPDATE treasury_change SET {column}")
+
+
+def test_a_change_is_decided_once(operator: User, operator2: User) -> None:
+    with transaction.atomic(durable=True):
+        rule(number := proposed(operator), "declined", operator2)
+    with refused(FROZEN, "decided once"):
+        rule(number, "applied", operator2)
+
+
+def test_no_proposal_and_no_ruling_without_its_entry(operator: User, operator2: User) -> None:
+    with refused(NOT_ALLOWED, "the log does not say so"):
+        columns = {"kind": "x.y", "subject": "", "words": "{}", "digest": "", "sealed": "", "reason": "", "said": ""}
+        insert("treasury_change", {**columns, "proposed_by_id": operator.pk, "proposed_at": timezone.now()})
+    with transaction.atomic(durable=True):
+        number = proposed(operator)
+    with refused(NOT_ALLOWED, "the log does not say so"):
+        sql(
+            "UPDATE treasury_change SET ruling = 'applied', decided_by_id = %s, decided_at = now() WHERE id = %s",
+            operator2.pk,
+            number,
+        )
+
+
+# -- resolutions and contradictions --------------------------------------------------------------------------
+
+
+def resolve(transfer: Transfer, number: int, *, moved: bool = True) -> None:
+    columns = {"transfer_id": transfer.pk, "moved": moved, "change_id": number, "at": timezone.now()}
+    insert("treasury_resolution", columns)
+
+
+def resolving(transfer: Transfer, proposer: User, decider: User, **other: Any) -> int:
+    words = {"kind": "transfer.resolve", "subject": transfer.subject, "words": '{"moved": true}', **other}
+    number = proposed(proposer, **words)
+    rule(number, "applied", decider)
+    return number
+
+
+def test_a_resolution_rests_on_a_change_that_another_confirmed(
+    claimed: Transfer, operator: User, checker: User
+) -> None:
+    with refused(NOT_ALLOWED, "two people resolve"):
+        resolve(claimed, proposed(operator, kind="transfer.resolve", subject=claimed.subject, words='{"moved": true}'))
+    with refused(NOT_ALLOWED, "two people resolve"):
+        resolve(claimed, resolving(claimed, operator, checker, words='{"moved": false}'))
+    with refused(NOT_ALLOWED, "two people resolve"):
+        resolve(claimed, resolving(claimed, operator, checker, subject="transfer:TR-999999"))
+    with transaction.atomic(durable=True):
+        resolve(claimed, resolving(claimed, operator, checker))
+
+
+def test_a_maker_does_not_confirm_what_became_of_their_own(claimed: Transfer, operator: User) -> None:
+    with refused(NOT_ALLOWED, "two people resolve"):
+        resolve(claimed, resolving(claimed, operator, claimed.maker))
+
+
+def test_what_is_not_in_flight_is_not_resolved(submitted: Made, operator: User, checker: User) -> None:
+    transfer = submitted()
+    with refused(NOT_ALLOWED, "nothing is to be resolved"):
+        resolve(transfer, resolving(transfer, operator, checker))
+
+
+def test_a_contradiction_is_closed_by_two_people_and_stays_as_it_was_written(
+    claimed: Transfer, operator: User, checker: User
+) -> None:
+    one = Contradiction.objects.create(transfer=claimed, at=timezone.now(), words="It moved.")
+    closing = {"kind": "contradiction.close", "words": json.dumps({"contradiction": one.pk, "moved": True})}
+    close = "UPDATE treasury_contradiction SET closed_at = now(), moved = %s, change_id = %s"
+    with refused(FROZEN, "stays as it was written"):
+        sql("UPDATE treasury_contradiction SET words = ''")
+    with refused(NOT_ALLOWED, "closed by two people"):
+        sql(close, True, proposed(operator, **closing))
+    with refused(NOT_ALLOWED, "closed by two people"):
+        sql(close, False, resolving(claimed, operator, checker, **closing))
+    with refused(NOT_ALLOWED, "closed by two people"):
+        sql(close, True, resolving(claimed, operator, claimed.maker, **closing))
+    with transaction.atomic(durable=True):
+        sql(close, True, resolving(claimed, operator, checker, **closing))
+    with refused(FROZEN, "stays as it was written"):
+        sql("UPDATE treasury_contradiction SET closed_at = NULL, moved = NULL, change_id = NULL")
+
+
+@pytest.mark.parametrize(
+    "change_", ["connection_id = 999999", "scope = 'venue'", "reason = 'x'", "\"by\" = 'x'", "since = now()"]
+)
 def test_a_stop_order_stays_as_it_was_written(stopped: int, change_: str) -> None:
     with refused(FROZEN, "stop order"):
         sql(f"UPDATE treasury_stoporder SET {change_}")

@@ -132,10 +132,10 @@ def test_conclude_repeats_until_the_database_takes_it(
     assert attempt is not None
     really, failures = attempts._conclude, iter([1, 2])
 
-    def unlucky(*args: Any, **options: Any) -> None:
+    def unlucky(*args: Any, **options: Any) -> Transfer:
         if next(failures, None):
             raise OperationalError("the connection was lost")
-        really(*args, **options)
+        return really(*args, **options)
 
     monkeypatch.setattr(attempts, "_conclude", unlucky)
     monkeypatch.setattr(attempts, "close_old_connections", lambda: None)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 
-from treasury.models import Account, AuditEntry, Transfer, User
+from treasury.models import Account, AuditEntry, Route, State, Transfer, User
 from treasury.models.amount import grouped
-from treasury.transfers import access, draft, queries
+from treasury.transfers import access, draft, queries, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -148,3 +148,39 @@ def test_only_what_ended_without_moving_is_drafted_again(
 ) -> None:
     with pytest.raises(access.NotNow, match="only what ended"):
         draft.draft_again(reference=drafted().reference, maker=maker, at=at)
+
+
+def moves(unified: Account, fund: Account, at: datetime, *assets: str) -> None:
+    Route.objects.update_or_create(
+        source=unified, destination=fund, defaults={"assets": list(assets), "asked_at": at, "read_at": at}
+    )
+
+
+def test_an_asset_that_the_venue_does_not_move_there_is_refused(
+    drafted: Callable[..., Transfer], unified: Account, fund: Account, at: datetime
+) -> None:
+    moves(unified, fund, at, "USDC")
+    with pytest.raises(draft.Invalid, match="Bybit moves no USDT from Unified Trading to Funding") as refusal:
+        drafted(asset="USDT")
+    assert set(refusal.value.problems) == {"asset"}
+    assert not Transfer.objects.exists()
+    assert drafted(asset="USDC").state == State.DRAFT
+
+
+def test_what_the_venue_has_not_said_forbids_nothing(
+    drafted: Callable[..., Transfer], unified: Account, fund: Account, at: datetime
+) -> None:
+    assert drafted().state == State.DRAFT
+    moves(unified, fund, at - timedelta(hours=25), "USDC")  # said so long ago that it is not known any more
+    assert drafted().state == State.DRAFT
+
+
+def test_an_asset_that_no_longer_moves_is_refused_at_submit(
+    drafted: Callable[..., Transfer], maker: User, unified: Account, fund: Account, at: datetime
+) -> None:
+    made = drafted()
+    moves(unified, fund, at)
+    with pytest.raises(draft.Invalid, match="Bybit moves no USDT"):
+        submit.submit(reference=made.reference, maker=maker, at=at)
+    made.refresh_from_db()
+    assert made.state == State.DRAFT

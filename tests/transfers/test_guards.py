@@ -14,6 +14,7 @@ from django.db import connection as database
 from django.utils import timezone
 
 from connectors.simulators.core import Simulator
+from tests.conftest import release
 from treasury import venues
 from treasury.audit.record import Machine
 from treasury.controls import stops
@@ -24,6 +25,7 @@ from treasury.models import (
     AuditEntry,
     Balance,
     Connection,
+    Contradiction,
     Decision,
     State,
     StopOrder,
@@ -64,8 +66,7 @@ def test_a_stop_order_holds_it_and_its_release_by_two_lets_it_go(
     assert transfer.state == State.APPROVED
     assert "stopped since" in transfer.held
     assert "Key rotation" in transfer.held
-    for person in (operator, operator2):
-        stops.release(stop_order_id=order.pk, by=person, reason="Done", at=at)
+    release(order, operator, operator2)
     later = timezone.now() + timedelta(seconds=16)
     assert dispatch.claim(reference=transfer.reference, at=later) is not None
 
@@ -282,3 +283,36 @@ def test_a_venue_is_never_called_inside_a_transaction(connection: Connection) ->
 
 def test_the_role_that_must_decide_is_checkers(approved: Callable[..., Transfer]) -> None:
     assert [demand.group for demand in approved().demands.all()] == [CHECKERS]
+
+
+# -- what must stay, and what came first ---------------------------------------------------------------------
+
+
+def test_a_floor_is_never_crossed(approved: Callable[..., Transfer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "FLOORS", {"USDT": Decimal(990)})
+    exactly, too_much = approved(amount="10"), approved(amount="10.00000001")
+    assert "must keep 990 USDT, and 10 are above that" in claim(too_much).outcome
+    assert too_much.state == State.SUBMITTED
+    assert dispatch.claim(reference=exactly.reference, at=timezone.now()) is not None
+
+
+def test_what_was_approved_earlier_is_kept_for_it(
+    approved: Callable[..., Transfer], connection: Connection, maker: User
+) -> None:
+    first, second = approved(amount="600"), approved(amount="600")
+    assert "600 USDT of " in claim(second).held
+    assert "kept for what was approved before it" in second.held
+    assert dispatch.claim(reference=first.reference, at=timezone.now()) is not None
+
+
+def test_first_come_first_served_never_locks_two_against_each_other(approved: Callable[..., Transfer]) -> None:
+    made = [approved(amount="400") for _ in range(3)]
+    Transfer.objects.update(changed_at=made[0].changed_at)
+    claimed = [dispatch.claim(reference=one.reference, at=timezone.now()) is not None for one in made]
+    assert claimed == [True, True, False]
+
+
+def test_what_the_venue_may_have_already_is_not_sent(approved: Callable[..., Transfer], at: datetime) -> None:
+    transfer = approved()
+    Contradiction.objects.create(transfer=transfer, at=at, words="the venue has a record under its key")
+    assert "the venue may have it already: the venue has a record under its key" in claim(transfer).held

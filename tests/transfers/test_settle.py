@@ -16,7 +16,7 @@ from connectors.simulators.core import Simulator
 from treasury.audit.record import Machine
 from treasury.controls import stops
 from treasury.models import AuditEntry, Kind, State, Transfer, User
-from treasury.transfers import attempts, dispatch, draft, queries, settle
+from treasury.transfers import attempts, dispatch, draft, settle
 
 pytestmark = pytest.mark.django_db
 
@@ -265,7 +265,7 @@ def test_a_record_that_no_column_holds_loses_no_outcome(doubtful: Transfer, reco
 def test_what_the_venue_took_and_then_declined_is_an_ordinary_failure(taken: Transfer, maker: User) -> None:
     note(taken, Standing(state=Found.FAILED, searched=True, found=True))
     assert taken.state == State.FAILED
-    assert not queries.is_contradicted(taken)
+    assert not taken.contradictions.exists()
     assert draft.draft_again(reference=taken.reference, maker=maker, at=timezone.now()).copied_from == taken
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from tests.web.swap import Page, htmx, page_of, text_of
-from treasury.models import Account, Connection, State, Transfer, User
+from treasury.balances import routes
+from treasury.models import Account, Connection, Route, State, Transfer, User
 from treasury.transfers import draft as drafting
 
 Refused = Callable[[], list[tuple[str, str, str]]]
@@ -237,3 +241,92 @@ def test_a_title_that_two_accounts_share_comes_with_its_address(sign_in: SignIn,
     Account.objects.create(connection=fund.connection, address="F2", kind=fund.kind, title=fund.title)
     page = page_of(sign_in(maker).get("/transfers/new/"))
     assert offered(page)["Bybit main"] == ["Funding F2", "Funding FUND", "Unified Trading"]
+
+
+# -- which assets move on the route --------------------------------------------------------------------------
+
+
+def moving(page: Page) -> tuple[str, list[str]]:
+    """What the form says of the route, and which assets it offers."""
+    options = page.xpath("//datalist[@id='known-assets']/option/@value")
+    return page.get_element_by_id("draft-moves").text_content(), options
+
+
+def test_the_form_offers_what_moves_on_the_route_and_is_held(
+    sign_in: SignIn,
+    maker: User,
+    unified: Account,
+    fund: Account,
+    rung: list[tuple[str, Any]],
+    django_capture_on_commit_callbacks: Callable[..., Any],
+) -> None:
+    client, here = sign_in(maker), "/transfers/new/"
+    chosen = {"source": unified.pk, "destination": fund.pk, "asset": ""}
+    with django_capture_on_commit_callbacks(execute=True):
+        page = page_of(client.get(here, chosen))
+    route = Route.objects.get()
+    assert rung == [("treasury.read_route", [route.pk])]
+    part = page.get_element_by_id("draft-route")
+    assert (part.get("hx-trigger"), part.get("hx-select"), part.get("hx-get")) == ("every 1s", "#draft-route", here)
+    assert moving(page)[0] == "Bybit is being asked which assets it moves between them."
+    assert "Reload this page" in part.xpath(".//noscript")[0].text_content()
+
+    assert "every 1s" in htmx(client, "get", here, chosen, page=here).content.decode()
+    assert Route.objects.get().asked_at == route.asked_at, "it is asked once"
+
+    routes.read(route.pk, timezone.now())
+    Route.objects.update(assets=["USDT", "USDC", "NOTHELD"])
+    page = page_of(htmx(client, "get", here, chosen, page=here))
+    assert page.get_element_by_id("draft-route").get("hx-trigger") is None
+    sentence, offered_assets = moving(page)
+    assert offered_assets == ["USDC", "USDT"]
+    assert sentence == "Of what Unified Trading holds, Bybit moves these 2 assets between them: USDC, USDT."
+
+
+def test_an_asset_that_does_not_move_there_is_said_before_and_after_saving(
+    sign_in: SignIn, maker: User, unified: Account, fund: Account, at: datetime
+) -> None:
+    Route.objects.create(source=unified, destination=fund, assets=["USDC"], asked_at=at, read_at=at)
+    client = sign_in(maker)
+    sentence = "Bybit moves no USDT from Unified Trading to Funding."
+    page = page_of(client.get("/transfers/new/", {"source": unified.pk, "destination": fund.pk, "asset": "USDT"}))
+    assert moving(page) == (sentence, ["USDC"])
+    assert "draft-moves" in page.get_element_by_id("id_asset").get("aria-describedby")
+    response = client.post("/transfers/new/", words(unified, fund))
+    assert response.status_code == 422
+    assert sentence in page_of(response).get_element_by_id("id_asset-error").text_content()
+    assert not Transfer.objects.exists()
+
+
+def test_a_route_that_could_not_be_read_says_so_and_is_not_polled(
+    sign_in: SignIn, maker: User, unified: Account, fund: Account, at: datetime
+) -> None:
+    Route.objects.create(source=unified, destination=fund, asked_at=at, problem="The venue is down.")
+    page = page_of(sign_in(maker).get("/transfers/new/", {"source": unified.pk, "destination": fund.pk}))
+    sentence, offered_assets = moving(page)
+    assert "could not be read (The venue is down)" in sentence
+    assert "USDT" in offered_assets
+    assert page.get_element_by_id("draft-route").get("hx-trigger") is None
+
+
+def test_nothing_is_asked_where_there_is_no_route(
+    sign_in: SignIn, maker: User, unified: Account, strange: Account
+) -> None:
+    client = sign_in(maker)
+    for destination in ("", unified.pk, strange.pk, "x"):
+        page = page_of(client.get("/transfers/new/", {"source": unified.pk, "destination": destination}))
+        assert moving(page)[0] == ""
+    assert not Route.objects.exists()
+
+
+def test_a_change_of_to_or_of_the_asset_swaps_the_part_about_the_route(
+    sign_in: SignIn, maker: User, unified: Account, fund: Account, still: datetime
+) -> None:
+    client, here = sign_in(maker), "/transfers/new/"
+    page = page_of(client.get(here))
+    for name in ("destination", "asset"):
+        box = page.get_element_by_id(f"id_{name}")
+        assert box.get("hx-target") == box.get("hx-select") == "#draft-route"
+    asked = {"source": unified.pk, "destination": fund.pk, "asset": "USDT"}
+    part = page_of(htmx(client, "get", here, asked, page=here)).get_element_by_id("draft-route")
+    assert text_of(part) == text_of(page_of(client.get(here, asked)).get_element_by_id("draft-route"))

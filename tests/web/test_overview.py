@@ -12,9 +12,13 @@ from django.test import Client
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from connectors.core.errors import Uncertain
 from tests.web.swap import by_id, page_of
+from treasury.audit.record import Machine
 from treasury.celery import app
-from treasury.models import AuditEntry, Balance, Connection, ConnectionHealth, StopOrder, Transfer, User
+from treasury.controls import stops
+from treasury.models import AuditEntry, Balance, Change, Connection, ConnectionHealth, StopOrder, Transfer, User
+from treasury.transfers import attempts, dispatch
 
 Make = Callable[..., Transfer]
 SignIn = Callable[..., Client]
@@ -91,8 +95,11 @@ def test_a_release_takes_two_operators(
     assert sign_in(operator).post(release, {"reason": ""}).status_code == 422
     assert sign_in(operator).post(release, {"reason": "Over"}).status_code == 303
     assert sign_in(operator).post(release, {"reason": "Over"}).status_code == 409
-    assert sign_in(operator2).post(release, {"reason": "Yes"}).status_code == 303
-    assert sign_in(operator2).post(release, {"reason": "Yes"}).status_code == 409
+    assert sign_in(operator2).post(release, {"reason": "Yes"}).status_code == 409  # proposed already
+    change = Change.objects.get()
+    confirmed = {"change": change.pk, "digest": change.digest}
+    assert sign_in(operator2).post(release, confirmed).status_code == 303
+    assert sign_in(operator2).post(release, confirmed).status_code == 409
     order.refresh_from_db()
     assert order.released_at is not None
 
@@ -185,3 +192,83 @@ def test_an_account_with_only_zeros_is_one_line(sign_in: SignIn, connection: Con
     assert text.startswith("Funding FUND Nothing of ")
     assert text.endswith("6 min ago stale")
     assert "Move money out" not in text
+
+
+# -- money at risk -------------------------------------------------------------------------------------------
+
+
+def doubtful(transfer: Transfer) -> Transfer:
+    attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
+    assert attempt is not None
+    attempts.conclude(attempt_id=attempt.pk, answer=Uncertain("Perhaps."), now=timezone.now)
+    transfer.refresh_from_db()
+    return transfer
+
+
+def tile(client: Client) -> Any:
+    (found,) = page_of(client.get("/")).xpath("//li[contains(@class, 'tile')][.//a[@href='#at-risk']]")
+    return found
+
+
+def columns(client: Client) -> list[str]:
+    (head,) = page_of(client.get("/")).xpath("//table[contains(@class, 'balances')]/thead")
+    return [cell.text_content() for cell in head.iter("th")]
+
+
+def test_the_usual_page_is_calm(sign_in: SignIn, connection: Connection, maker: User) -> None:
+    client = sign_in(maker)
+    assert columns(client) == ["Account", "Asset", "Balance", "Movable", "Read"]
+    assert tile(client).get("class") == "tile"
+    assert tile(client).text_content().split() == ["0Money", "at", "risk"]
+
+
+def test_money_at_risk_is_told_with_amount_count_and_age_and_grows_louder(
+    sign_in: SignIn, approved: Make, maker: User, settings: Any
+) -> None:
+    first, second = doubtful(approved(amount="12.5")), doubtful(approved(amount="1.25"))
+    client = sign_in(maker)
+    assert tile(client).get("class") == "tile risk"
+    text = " ".join(tile(client).text_content().split())
+    assert "13.75 USDT" in text
+    assert re.search(r"2 transfers, oldest \d+ s ago", text)
+    section = " ".join(by_id(page_of(client.get("/")), "at-risk").text_content().split())
+    for transfer in (first, second):
+        assert transfer.reference in section
+    assert "It may have moved: no clear answer came. The venue has not been asked yet." in section
+
+    old = timezone.now() - settings.DOUBT_TOLD_AFTER
+    Transfer.objects.filter(pk=second.pk).update(changed_at=old)
+    assert tile(client).get("class") == "tile risk loud"
+    assert "oldest 10 min ago" in " ".join(tile(client).text_content().split())
+
+
+def test_columns_for_what_is_reserved_and_at_risk_appear_where_there_is_any(
+    sign_in: SignIn, approved: Make, maker: User
+) -> None:
+    doubtful(approved(amount="12.5"))
+    client = sign_in(maker)
+    assert columns(client) == ["Account", "Asset", "Balance", "Movable", "At risk", "Read"]
+    approved(amount="40")
+    assert columns(client) == ["Account", "Asset", "Balance", "Movable", "Reserved", "At risk", "Read"]
+    text = row(client, "Unified Trading", "USDT")
+    assert "40 reserved, see what is in flight 12.5 at risk, see which" in text
+    assert "reserved" not in row(client, "Funding", "USDT")
+    for line in page_of(client.get("/")).xpath("//table[contains(@class, 'balances')]/tbody/tr"):
+        beside = 0 if line.xpath("./th") else 1  # the account's cell spans its rows
+        assert beside + sum(int(cell.get("colspan", 1)) for cell in line) == 7
+
+
+def test_an_emptied_account_with_money_on_its_way_is_not_folded_away(
+    sign_in: SignIn, approved: Make, maker: User
+) -> None:
+    approved(amount="40")
+    Balance.objects.filter(account__address="UNIFIED", asset="USDT").update(total=0, movable=0)
+    assert "40 reserved" in row(sign_in(maker), "Unified Trading", "USDT")
+
+
+def test_a_stopped_account_says_so_beside_its_login(sign_in: SignIn, connection: Connection, maker: User) -> None:
+    account = connection.accounts.get(address="FUND")
+    stops.stop(account=account, reason="it moved by itself", by=Machine("drift"), at=timezone.now())
+    section = by_id(page_of(sign_in(maker).get("/")), f"connection-{connection.pk}")
+    assert "Bybit main · Funding is stopped by drift" in " ".join(section.text_content().split())
+    assert "it moved by itself" in section.text_content()

@@ -66,7 +66,7 @@ def test_every_standing_has_its_icon_and_the_words_of_its_state() -> None:
         assert icons.STROKES[key]
         assert standing.key == key
     labels = {standing.label for standing in queries.STANDINGS.values()}
-    assert labels == {state.label for state in State} | {"Held", "Outcome unknown"}
+    assert labels == {state.label for state in State} | {"Held", "Outcome unknown", "Contradicted"}
 
 
 def agree(transfer: Transfer, at: datetime) -> str:
@@ -173,7 +173,7 @@ def test_a_receipt_for_what_was_given_up_is_money_at_risk_and_is_not_drafted_aga
     attempts.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V1"), now=timezone.now)
     assert queries.at_risk(maker, at) == [transfer]
     page = sign_in(maker).get(f"/transfers/{transfer.reference}/").content.decode()
-    assert "It may have moved. The venue said that it took it" in page
+    assert "We do not know whether it moved: attempt 1 ended" in page
     assert "Draft again" not in page
     with pytest.raises(access.NotNow, match="may have moved after all"):
         draft.draft_again(reference=transfer.reference, maker=maker, at=at)
@@ -222,7 +222,7 @@ def test_a_transfer_to_confirm_names_the_venues_deadline_and_never_its_token(
         )
     text = sign_in(maker).get(f"/transfers/{transfer.reference}/").content.decode()
     assert (
-        "Nothing moved yet. The venue waits for a person to confirm it there, until 20 Nov 2026, 12:00:00 UTC." in text
+        "Nothing moved yet. It waits for a person at the venue to confirm it, until 20 Nov 2026, 12:00:00 UTC." in text
     )
     assert "Confirm at the venue" in text
     assert "hush-hush" not in text

@@ -7,12 +7,12 @@ from typing import Any
 from django.contrib import admin
 
 from treasury.admin.window import Part, Window, amount
-from treasury.models import Account, Balance, Connection, ConnectionHealth, StopOrder, StopRelease
+from treasury.models import Account, Balance, Connection, ConnectionHealth, Route, StopOrder
 
 
 class Health(Part):
     model = ConnectionHealth
-    fields = ("read_at", "problem", "limited_until")
+    fields = ("read_at", "problem", "limited_until", "reported_at")
     show_change_link = False
 
 
@@ -70,22 +70,32 @@ class AllBalances(Window):
         return f"connection:{row.account.connection.name}"
 
 
-class Releases(Part):
-    model = StopRelease
-    fields = ("by", "at", "reason")
-    show_change_link = False
+@admin.register(Route)
+class Routes(Window):
+    """What the venues said may move between two accounts."""
+
+    list_display = ("source", "destination", "read_at", "asked_at", "problem")
+    list_display_links = ("source",)
+    list_select_related = ("source__connection", "destination__connection")
+    list_filter = ("source__connection", ("problem", admin.EmptyFieldListFilter))
+    search_fields = ("source__title", "source__address", "destination__title", "destination__address")
+    date_hierarchy = "read_at"
+    fields = ("source", "destination", "assets", "read_at", "asked_at", "problem")
+
+    def subject(self, row: Any) -> str:
+        return f"connection:{row.source.connection.name}"
 
 
 @admin.register(StopOrder)
 class StopOrders(Window):
-    list_display = ("connection", "reason", "by", "since", "released_at")
-    list_display_links = ("connection",)
-    list_select_related = ("connection",)
-    list_filter = (("released_at", admin.EmptyFieldListFilter), "connection")
-    search_fields = ("reason", "by", "connection__name")
+    list_display = ("scope", "connection", "account", "venue", "asset", "reason", "by", "since", "released_at")
+    list_display_links = ("scope",)
+    list_select_related = ("connection", "account__connection")
+    list_filter = (("released_at", admin.EmptyFieldListFilter), "scope", "connection")
+    search_fields = ("reason", "by", "connection__name", "account__title", "venue", "=asset")
     date_hierarchy = "since"
-    fields = ("connection", "reason", "by", "since", "released_at")
-    inlines = (Releases,)
+    fields = ("scope", "connection", "account", "venue", "asset", "reason", "by", "since", "released_at", "release")
 
     def subject(self, row: Any) -> str:
-        return f"connection:{row.connection.name}"
+        subject: str = row.subject
+        return subject

@@ -6,27 +6,29 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from connectors.core.errors import TryLater, VenueError
-from connectors.core.protocol import EVERY_ASSET, Check, VenueBalance
+from connectors.core.protocol import EVERY_ASSET, Check, Connector, VenueBalance
 from treasury import venues
 from treasury.audit.record import Machine, record
+from treasury.balances import movements
 from treasury.celery import app
 from treasury.models import Account, Balance, Connection, ConnectionHealth, User
+from treasury.models.amount import fits
 from treasury.models.text import clean
 
 log = logging.getLogger(__name__)
 
 REFRESHER = Machine("refresh")
-WHOLE_DIGITS, DECIMALS, CODE_LENGTH = 30, 18, 40  # what the balance columns hold
+CODE_LENGTH = 40  # what the balance columns hold
 REFRESH = "treasury.refresh_connection"
 ANSWER_MOST = timedelta(seconds=30)  # a number is of when it was asked for, at most so long before it was noted
 AWAITED = timedelta(seconds=30)  # a reading that was asked for longer ago is no longer waited for
+REPORTED_EVERY = timedelta(hours=1)  # how often the venue is asked which accounts there are, unless a person asks
 
 
 class NotRead(Exception):
@@ -56,9 +58,12 @@ def is_awaited(health: ConnectionHealth | None, at: datetime) -> bool:
 def refresh(*, connection: Connection, by: User | Machine = REFRESHER, at: datetime) -> None:
     """Ask the venue, then store. Raises NotRead, after noting the reason in the connection's health."""
     try:
-        connector = venues.open_connection(connection, "check", "balances")
+        with_accounts = wants_accounts(connection, at)
+        errands = ["check", "balances", "accounts"] if with_accounts else ["check", "balances"]
+        connector = venues.open_connection(connection, *errands)
         check = connector.check()
         rows = own_rows(connection, check.login, connector.balances())
+        reported, why_not = reported_of(connector, connection, check) if with_accounts else (None, [])
     except (VenueError, venues.CannotOpen) as problem:
         _not_read(connection, str(problem), getattr(problem, "retry_at", None), at)
         if isinstance(problem, TryLater) and problem.retry_at is not None:
@@ -70,7 +75,8 @@ def refresh(*, connection: Connection, by: User | Machine = REFRESHER, at: datet
         _not_read(connection, words, None, at)
         raise NotRead(words) from unforeseen
     with transaction.atomic(durable=True):
-        problems = _store(connection, rows, at)
+        problems = [*_store(connection, rows, at), *why_not]
+        unexplained = movements.note(connection)
         ConnectionHealth.objects.update_or_create(
             connection=connection,
             defaults={
@@ -78,6 +84,7 @@ def refresh(*, connection: Connection, by: User | Machine = REFRESHER, at: datet
                 "read_again_at": None,
                 "problem": " ".join(problems),
                 "checked": told(check),
+                **({} if reported is None else {"reported": reported, "reported_at": at}),
             },
         )
         record(
@@ -87,6 +94,27 @@ def refresh(*, connection: Connection, by: User | Machine = REFRESHER, at: datet
             subject=connection.subject,
             facts={"rows": len(rows), "unreadable": sum(row.total is None for row in rows), "problems": problems},
         )
+    movements.trip(unexplained, at=at)
+
+
+def wants_accounts(connection: Connection, at: datetime) -> bool:
+    """Whether the venue is asked for its accounts too: a person asked for the reading, or it is an hour ago."""
+    health = ConnectionHealth.objects.filter(connection=connection).first()
+    if health is None or health.reported_at is None or at - health.reported_at >= REPORTED_EVERY:
+        return True
+    return is_awaited(health, at)
+
+
+def reported_of(
+    connector: Connector, connection: Connection, check: Check
+) -> tuple[list[dict[str, str]] | None, list[str]]:
+    """The accounts that the venue reports; or None and why it did not, and then what it last reported stays."""
+    if check.login != connection.login:  # another login's accounts are none of this one's
+        return None, []
+    try:
+        return venues.reported(connector.accounts()), []
+    except VenueError as problem:
+        return None, [f"Which accounts the venue reports could not be read: {clean(problem.words)}"]
 
 
 def told(check: Check) -> dict[str, Any]:
@@ -152,11 +180,6 @@ def fitting(row: VenueBalance) -> VenueBalance:
 def a_code(asset: str) -> bool:
     """Whether the asset's code can be stored, and so be moved by us."""
     return 0 < len(asset) <= CODE_LENGTH and asset.isprintable()
-
-
-def fits(amount: Decimal) -> bool:
-    exponent = amount.as_tuple().exponent
-    return isinstance(exponent, int) and amount.adjusted() < WHOLE_DIGITS and (exponent >= -DECIMALS or not amount)
 
 
 def _store_account(account: Account, rows: Sequence[VenueBalance], at: datetime) -> None:

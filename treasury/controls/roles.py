@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
+
 from treasury.models import User
 
 MAKERS = "makers"
@@ -21,3 +23,8 @@ def groups_of(user: User) -> frozenset[str]:
 
 def holds(user: User, role: str) -> bool:
     return role in groups_of(user)
+
+
+def people(*groups: str) -> QuerySet[User]:
+    """The active people who hold one of these groups, each once."""
+    return User.objects.filter(is_active=True, groups__name__in=groups).distinct().order_by("pk")

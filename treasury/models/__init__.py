@@ -5,9 +5,15 @@ from treasury.models.attempt import NOTHING_MOVED, TAKEN, Attempt, Kind, LookUp,
 from treasury.models.audit_entry import AuditBatch, AuditEntry, AuditLink
 from treasury.models.balance import Balance
 from treasury.models.call_window import CallWindow
+from treasury.models.change import Attachment, Change, FirstLook, Ruling
 from treasury.models.connection import Connection, ConnectionHealth
 from treasury.models.decision import Decision, Demand, Verdict
-from treasury.models.stop_order import StopOrder, StopRelease
+from treasury.models.heartbeat import Heartbeat, Home
+from treasury.models.movement import Basis, Mark, Match, Movement
+from treasury.models.notice import Channel, Notice
+from treasury.models.resolution import Contradiction, Resolution
+from treasury.models.route import Route
+from treasury.models.stop_order import Scope, StopOrder
 from treasury.models.transfer import ENDED, IN_FLIGHT, NEXT, State, Transfer
 from treasury.models.user import User
 
@@ -18,22 +24,37 @@ __all__ = [
     "NOTHING_MOVED",
     "TAKEN",
     "Account",
+    "Attachment",
     "Attempt",
     "AuditBatch",
     "AuditEntry",
     "AuditLink",
     "Balance",
+    "Basis",
     "CallWindow",
+    "Change",
+    "Channel",
     "Connection",
     "ConnectionHealth",
+    "Contradiction",
     "Decision",
     "Demand",
+    "FirstLook",
+    "Heartbeat",
+    "Home",
     "Kind",
     "LookUp",
+    "Mark",
+    "Match",
+    "Movement",
+    "Notice",
     "Outcome",
+    "Resolution",
+    "Route",
+    "Ruling",
+    "Scope",
     "State",
     "StopOrder",
-    "StopRelease",
     "Transfer",
     "User",
     "Verdict",

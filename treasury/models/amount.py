@@ -22,6 +22,15 @@ class AmountField(DecimalField):
         super().__init__(**options)
 
 
+WHOLE_DIGITS, DECIMALS = 30, 18
+
+
+def fits(amount: Decimal) -> bool:
+    """Whether the columns hold it exactly."""
+    exponent = amount.as_tuple().exponent
+    return isinstance(exponent, int) and amount.adjusted() < WHOLE_DIGITS and (exponent >= -DECIMALS or not amount)
+
+
 THIN_SPACE = "\u2009"
 MINUS = "\u2212"
 
@@ -31,6 +40,11 @@ def grouped(amount: Decimal) -> str:
     whole, point, decimals = plain(abs(amount)).partition(".")
     groups = f"{int(whole):,}".replace(",", THIN_SPACE)
     return f"{MINUS if amount < 0 else ''}{groups}{point}{decimals}"
+
+
+def signed(amount: Decimal) -> str:
+    """A change as people read it: "+12.5", "−12.5", "0"."""
+    return f"+{grouped(amount)}" if amount > 0 else grouped(amount)
 
 
 def plain(amount: Decimal) -> str:

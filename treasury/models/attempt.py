@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db import models
 
+from treasury.models.amount import AmountField
 from treasury.models.transfer import Transfer
 
 
@@ -64,6 +65,7 @@ class Attempt(models.Model):
     concluded_at = models.DateTimeField(null=True)
     words = models.TextField(default="", blank=True, help_text="The venue's words and ours.")
     record = models.CharField(max_length=200, null=True, help_text="The venue's own id of the move.")
+    fee = AmountField(null=True, help_text="What the venue takes for it, in the same asset; null: it did not say.")
     evidence = models.JSONField(default=dict, help_text="Redacted; holds the SHA-256 of the raw answer.")
     challenge = models.JSONField(null=True, help_text="Token and deadline that a person must confirm at the venue.")
 

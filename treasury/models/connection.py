@@ -51,5 +51,10 @@ class ConnectionHealth(models.Model):
         help_text="Who the login is and what it may do, as the venue said at read_at; see treasury.balances.refresh.",
     )
 
+    reported = models.JSONField(
+        default=list, blank=True, help_text="[{address, kind, title}]: the accounts that the venue itself reports."
+    )
+    reported_at = models.DateTimeField(null=True, help_text="When it reported them.")
+
     def __str__(self) -> str:
         return f"health of {self.connection_id}"

@@ -12,6 +12,8 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from treasury.controls.stops import covered
+from treasury.models import StopOrder
 from treasury.models.amount import grouped, plain
 from treasury.templatetags.icons import icon
 from treasury.transfers.instruction import fingerprint as digest_fingerprint
@@ -25,6 +27,12 @@ register.simple_tag(icon)
 def amount(value: Decimal | None) -> str:
     """ "12 345.678" in groups of three, U+2009 between them; never rounded, never an exponent. Unknown: "—"."""
     return "—" if value is None else grouped(value)
+
+
+@register.filter
+def signed(value: Decimal | None) -> str:
+    """A change: "+12.5", "−12.5", "0"; unknown: "—"."""
+    return f"+{grouped(value)}" if value is not None and value > 0 else amount(value)
 
 
 @register.filter
@@ -105,6 +113,19 @@ def hexadecimal(value: bytes) -> str:
 def standing(key: str) -> Standing:
     """The standing that a list's ``standing_key`` names."""
     return STANDINGS[key]
+
+
+@register.filter
+def covers(order: StopOrder) -> str:
+    """What a stop order covers: "everything at a venue"."""
+    return covered(order)
+
+
+@register.filter
+def stopped(order: StopOrder) -> str:
+    """What a stop order stops, as a sentence's beginning: "Everything at a venue is stopped"."""
+    what = covered(order)
+    return f"{what if order.connection or order.account else what[0].upper() + what[1:]} is stopped"
 
 
 @register.inclusion_tag("house/_chip.html")

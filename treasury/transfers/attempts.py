@@ -22,16 +22,18 @@ from treasury.audit.record import Machine
 from treasury.controls import stops
 from treasury.models import NOTHING_MOVED, Attempt, Kind, Outcome, State, Transfer
 from treasury.models.text import clean
-from treasury.transfers import guards, instruction, lifecycle
-from treasury.transfers.evidence import both_balances, storable, storable_record
+from treasury.pace import paced
+from treasury.transfers import contradictions, doubt, guards, instruction, lifecycle
+from treasury.transfers.alarms import alarm
+from treasury.transfers.evidence import both_balances, storable, storable_amount, storable_record
 
 log = logging.getLogger(__name__)
 
 DISPATCHER = Machine("dispatcher")
-SEND_WITHIN = timedelta(seconds=5)  # of the claim; later, nothing is written to the venue any more
-HELD_AGAIN = timedelta(seconds=15)  # a held transfer is asked about again
-WAIT_FIRST, WAIT_MOST = timedelta(seconds=2), timedelta(minutes=5)
-LOOK_UP_AFTER = timedelta(seconds=2)
+SEND_WITHIN = paced(timedelta(seconds=5))  # of the claim; later, nothing is written to the venue any more
+HELD_AGAIN = paced(timedelta(seconds=15))  # a held transfer is asked about again
+WAIT_FIRST, WAIT_MOST = paced(timedelta(seconds=2)), paced(timedelta(minutes=5))
+LOOK_UP_AFTER = paced(timedelta(seconds=2))
 
 Answer = Receipt | Challenge | VenueError
 
@@ -81,7 +83,7 @@ def enter_again(
             return enter(transfer, kind=kind, at=at, action=action)
         log.warning("%s: no %s now: %s", reference, kind.label.lower(), found.words)
         if isinstance(found, guards.Alarm):
-            alarm(transfer, found.words, at)
+            alarm(transfer, found.words, by=DISPATCHER, at=at)
     if isinstance(found, guards.Alarm):
         stop_for(transfer, found, at)
     return None
@@ -120,7 +122,8 @@ def conclude(*, attempt_id: int, answer: Answer, now: Callable[[], datetime]) ->
     while True:
         try:
             with transaction.atomic(durable=True):
-                return _conclude(attempt_id, answer, now(), whole=whole)
+                transfer = _conclude(attempt_id, answer, now(), whole=whole)
+            break
         except (DatabaseError, InterfaceError) as problem:
             log.exception("the outcome of attempt %s is not stored yet; trying again", attempt_id)
             # What the database will never take is left out; that the money's outcome is known must not be lost.
@@ -128,21 +131,23 @@ def conclude(*, attempt_id: int, answer: Answer, now: Callable[[], datetime]) ->
             close_old_connections()
             time.sleep(pause)
             pause = min(pause * 2, 5.0)
+    doubt.trip(transfer.connection, now())
 
 
-def _conclude(attempt_id: int, answer: Answer, at: datetime, *, whole: bool = True) -> None:
+def _conclude(attempt_id: int, answer: Answer, at: datetime, *, whole: bool = True) -> Transfer:
     attempt = Attempt.objects.select_related("transfer").get(pk=attempt_id)
     if isinstance(answer, Barred):
         stops.stop_lock()
     transfer = lifecycle.locked(attempt.transfer.reference)
     attempt.refresh_from_db()
     if attempt.outcome is not None:  # our own commit went through, its confirmation was lost
-        return
+        return transfer
     outcome = outcome_of(answer)
     attempt.outcome, attempt.concluded_at = outcome, at
     attempt.evidence = storable(answer.evidence) if whole else {"unstorable": "see the service's log"}
     attempt.words = clean(answer.words) if isinstance(answer, VenueError) and whole else ""
     attempt.record = storable_record(answer.record) if isinstance(answer, Receipt) and whole else None
+    attempt.fee = storable_amount(answer.fee) if isinstance(answer, Receipt) else None
     if isinstance(answer, Challenge):
         attempt.challenge = {"token": answer.token, "deadline": answer.deadline.isoformat()}
     attempt.save()
@@ -151,6 +156,7 @@ def _conclude(attempt_id: int, answer: Answer, at: datetime, *, whole: bool = Tr
         "outcome": str(outcome),
         "words": attempt.words,
         "record": attempt.record,
+        "fee": attempt.fee,
         "evidence": attempt.evidence,
     }
     if isinstance(answer, TryLater) and not isinstance(answer, NotOurTurn) and answer.retry_at is not None:
@@ -159,20 +165,22 @@ def _conclude(attempt_id: int, answer: Answer, at: datetime, *, whole: bool = Tr
         stops.stop(connection=transfer.connection, reason=attempt.words, by=DISPATCHER, at=at)
     if transfer.state == State.DISPATCHING:
         _step(transfer, attempt, answer, at, facts)
-        return
+        return transfer
     if transfer.state == State.DISPATCHED and outcome == Outcome.SETTLED:  # a look-up was faster than the answer
         title = venues.declared(transfer.connection.venue).title
         moved = f"It moved. {title} confirmed it."
         lifecycle.advance(
             transfer, State.SETTLED, by=DISPATCHER, at=at, action="attempt.conclude", facts=facts, outcome=moved
         )
-        return
+        return transfer
     lifecycle.entry(transfer, by=DISPATCHER, at=at, action="attempt.conclude", facts=facts)
     contradicts = (outcome == Outcome.SETTLED and transfer.state != State.SETTLED) or (
         outcome == Outcome.ACCEPTED and transfer.state not in (State.SETTLED, State.DISPATCHED)
     )
     if contradicts:
-        alarm(transfer, f"attempt {attempt.number} ended “{outcome.label}” after it was {transfer.state}", at)
+        words = f"attempt {attempt.number} ended “{outcome.label}” after it was {transfer.state}"
+        contradictions.raise_(transfer, words=words, by=DISPATCHER, at=at, attempt=attempt)
+    return transfer
 
 
 def _step(transfer: Transfer, attempt: Attempt, answer: Answer, at: datetime, facts: dict[str, object]) -> None:
@@ -218,9 +226,3 @@ def outcome_of(answer: Answer) -> Outcome:
         if isinstance(answer, kind):
             return outcome
     return Outcome.UNCERTAIN
-
-
-def alarm(transfer: Transfer, words: str, at: datetime) -> None:
-    """Call people: an entry in the transfer's own story, and a line in the service's log."""
-    log.critical("ALARM %s: %s", transfer.reference, words)
-    lifecycle.entry(transfer, by=DISPATCHER, at=at, action="alarm.raise", facts={"words": words})

@@ -13,12 +13,13 @@ from connectors.core.protocol import Challenge, ChallengeState
 from treasury import venues
 from treasury.audit.record import Machine
 from treasury.models import Attempt, Kind, Outcome, State, Transfer
+from treasury.pace import paced
 from treasury.transfers import attempts, lifecycle
 
 log = logging.getLogger(__name__)
 
 CONFIRMER = Machine("confirm")
-ASK_AGAIN = timedelta(seconds=5)
+ASK_AGAIN = paced(timedelta(seconds=5))
 # True whoever or whatever was late: the person there, a stop order, a limit, or we.
 OUT_OF_TIME = "Nothing moved. Its time to be confirmed at the venue ran out before the call was repeated."
 

@@ -15,6 +15,7 @@ from treasury.balances.refresh import NotRead, refresh
 from treasury.controls import stops
 from treasury.models import Account, Attempt, Connection, Kind, State, Transfer
 from treasury.transfers import attempts, guards, lifecycle, submit
+from treasury.transfers.alarms import alarm
 from treasury.transfers.attempts import DISPATCHER, HELD_AGAIN, SEND_WITHIN
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,6 @@ def _object(transfer: Transfer, found: guards.Objection, at: datetime) -> None:
         if transfer.held != words:  # say it once, not at each tick
             lifecycle.entry(transfer, by=DISPATCHER, at=at, action="transfer.hold", facts={"why": words})
             if isinstance(found, guards.Alarm):
-                attempts.alarm(transfer, words, at)
+                alarm(transfer, words, by=DISPATCHER, at=at)
         retry_at = found.retry_at if isinstance(found, guards.Hold) else None
         Transfer.objects.filter(pk=transfer.pk).update(held=words, due_at=retry_at or at + HELD_AGAIN)

@@ -12,6 +12,7 @@ from django.db import connection as database
 from django.db import transaction
 
 from treasury import venues
+from treasury.balances import routes
 from treasury.balances.holdings import balance_of
 from treasury.models import Account, State, Transfer, User
 from treasury.models.amount import grouped, plain
@@ -60,7 +61,7 @@ def draft(
             return twice
         if Transfer.objects.filter(draft_key=key).exists():  # somebody else's form: this draft gets a key of its own
             key = uuid4()
-        amount = checked(words)
+        amount = checked(words, at)
         with database.cursor() as cursor:
             cursor.execute("SELECT nextval('treasury_transfer_number')")
             (number,) = cursor.fetchone()
@@ -85,7 +86,7 @@ def redraft(*, reference: str, words: Words, maker: User, at: datetime) -> Trans
         transfer = lifecycle.locked(reference)
         access.insist(access.why_not_edit(transfer, maker))
         before = told(transfer)
-        transfer.amount = checked(words)
+        transfer.amount = checked(words, at)
         transfer.connection = words.source.connection
         transfer.source, transfer.destination = words.source, words.destination
         transfer.asset, transfer.reason = words.asset, words.reason.strip()
@@ -132,8 +133,11 @@ def parse_amount(text: str) -> Decimal:
     return amount
 
 
-def checked(words: Words) -> Decimal:
-    """The amount, when the words make a transfer that the venue has a route for. Raises Invalid."""
+def checked(words: Words, at: datetime) -> Decimal:
+    """The amount, when the words make a transfer that the venue has a route for. Raises Invalid.
+
+    What the venue has not said yet forbids nothing: it would refuse, and nothing would move.
+    """
     problems: dict[str, str] = {}
     amount = Decimal(0)
     try:
@@ -150,6 +154,8 @@ def checked(words: Words) -> Decimal:
         problems["destination"] = "Both accounts must belong to the same connection; no venue moves money to another."
     elif not venues.has_route(source, destination):
         problems["destination"] = f"{declared.title} has no route from {source.title} to {destination.title}."
+    if "destination" not in problems and (refusal := why_not_asset(source, destination, words.asset, at)):
+        problems["asset"] = refusal
     if balance_of(source, words.asset) is None:
         problems["asset"] = f"{source} holds no asset called {words.asset}." + suggestion(source, words.asset)
     if declared.amount_decimals is not None and -_exponent(amount) > declared.amount_decimals:
@@ -157,6 +163,15 @@ def checked(words: Words) -> Decimal:
     if problems:
         raise Invalid(problems)
     return amount
+
+
+def why_not_asset(source: Account, destination: Account, asset: str, at: datetime) -> str | None:
+    """Why the venue would not move the asset from here to there; None also where it has not said."""
+    assets = routes.known(source, destination, at)
+    if assets is None or asset in assets:
+        return None
+    title = venues.declared(source.connection.venue).title
+    return f"{title} moves no {asset} from {source.title} to {destination.title}."
 
 
 def suggestion(source: Account, asset: str) -> str:

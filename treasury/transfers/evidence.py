@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from treasury.balances.holdings import balance_of
 from treasury.models import Transfer
-from treasury.models.amount import plain
+from treasury.models.amount import fits, plain
 from treasury.models.text import clean
 
 DEEPEST = 20  # levels that are kept as they are; below, pages and the log could not walk them
@@ -38,6 +39,11 @@ def both_balances(transfer: Transfer) -> dict[str, Any]:
                 "observed_at": held.observed_at.isoformat(),
             }
     return found
+
+
+def storable_amount(amount: Decimal | None) -> Decimal | None:
+    """The amount, where the columns hold it exactly; the evidence has it in any case."""
+    return amount if amount is not None and fits(amount) else None
 
 
 def storable_record(record: object) -> str | None:

@@ -14,13 +14,14 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max, Q, Sum
+from django.db.models import Exists, Max, OuterRef, Q, Sum
 
 from treasury import venues
 from treasury.balances.holdings import balance_of
-from treasury.controls import stops
+from treasury.balances.moved import moved
+from treasury.controls import restores, stops
 from treasury.controls.roles import groups_of
-from treasury.models import IN_FLIGHT, NOTHING_MOVED, Attempt, Balance, State, Transfer, User, Verdict
+from treasury.models import IN_FLIGHT, NOTHING_MOVED, Attempt, Balance, Contradiction, State, Transfer, User, Verdict
 from treasury.models.amount import grouped
 from treasury.transfers import instruction
 
@@ -84,6 +85,14 @@ def expired(transfer: Transfer, at: datetime) -> Objection | None:
     return None
 
 
+def at_home(transfer: Transfer, at: datetime) -> Objection | None:
+    """Is this the database that it was, and not a copy restored?"""
+    reason = restores.why_not_home()
+    return (
+        Hold(f"{reason}; nothing is sent until two people have released the stop that this brings") if reason else None
+    )
+
+
 def same_words(transfer: Transfer, at: datetime) -> Objection | None:
     """Is what would be sent what was approved?"""
     text = instruction.compose(transfer)
@@ -97,9 +106,19 @@ def same_words(transfer: Transfer, at: datetime) -> Objection | None:
 
 def not_stopped(transfer: Transfer, at: datetime) -> Objection | None:
     """Does no stop order stand?"""
-    if order := stops.standing(transfer.connection_id):
-        return Hold(f"{transfer.connection.name} is stopped since {order.since:%Y-%m-%d %H:%M} UTC: {order.reason}")
+    if order := stops.standing_for(transfer):
+        return Hold(f"{stops.covered(order)} is stopped since {order.since:%Y-%m-%d %H:%M} UTC: {order.reason}")
     return None
+
+
+def uncontradicted(transfer: Transfer, at: datetime) -> Objection | None:
+    """Does nothing that the venue said speak against sending it?"""
+    against = transfer.contradictions.order_by("id").last()
+    if against is None:
+        return None
+    if against.closed_at is None:
+        return Hold(f"the venue may have it already: {against.words}; two people must say what is true")
+    return Hold("it moved already, as two people found; cancel it") if against.moved else None
 
 
 def its_turn(transfer: Transfer, at: datetime) -> Objection | None:
@@ -183,14 +202,15 @@ def unmoved(transfer: Transfer, at: datetime) -> Objection | None:
         return None
     assert transfer.seen_at is not None, "seen_total has its time"
     touching = Transfer.objects.filter(Q(source=transfer.source) | Q(destination=transfer.source), asset=transfer.asset)
-    if touching.filter(state__in=IN_FLIGHT).exclude(pk=transfer.pk).exists():
+    open_ = Exists(Contradiction.objects.filter(transfer=OuterRef("pk"), closed_at=None))
+    if touching.filter(Q(state__in=IN_FLIGHT) | open_).exclude(pk=transfer.pk).exists():
         return Hold(f"another transfer of {transfer.source.title} is on its way, so that its balance says little")
-    ours = touching.filter(state=State.SETTLED, changed_at__gt=transfer.seen_at, changed_at__lt=held.observed_at)
-    moved = ours.aggregate(
+    ours = moved(touching).filter(moved_by__gt=transfer.seen_at, moved_by__lt=held.observed_at)
+    sums = ours.aggregate(
         came=Sum("amount", filter=Q(destination=transfer.source)),
         went=Sum("amount", filter=Q(source=transfer.source)),
     )
-    expected = transfer.seen_total + (moved["came"] or Decimal(0)) - (moved["went"] or Decimal(0))
+    expected = transfer.seen_total + (sums["came"] or Decimal(0)) - (sums["went"] or Decimal(0))
     if abs(held.total - expected) <= settings.MOVEMENT_TOLERANCE * abs(expected):
         return None
     return SendBack(
@@ -200,12 +220,23 @@ def unmoved(transfer: Transfer, at: datetime) -> Objection | None:
 
 
 def enough(transfer: Transfer, at: datetime) -> Objection | None:
-    """Is there enough, after what is on its way already?"""
+    """Is there enough, after what is on its way already, what was approved earlier, and what must stay?"""
     held = balance_of(transfer.source, transfer.asset)
-    assert held is not None and held.movable is not None, "asked after readable"
-    left = held.movable - reserved(held, besides=transfer)
-    if transfer.amount <= left:
+    assert held is not None and held.movable is not None and held.total is not None, "asked after readable"
+    gone = reserved(held, besides=transfer)
+    floor: Decimal = settings.FLOORS.get(transfer.asset.upper(), settings.FLOORS.get("*", Decimal(0)))
+    left = min(held.movable - gone, held.total - gone - floor)
+    if transfer.amount <= left - (earlier := approved_earlier(transfer)):
         return None
+    if transfer.amount <= left:
+        return Hold(
+            f"{grouped(earlier)} {transfer.asset} of {transfer.source.title} are kept for what was approved before it"
+        )
+    if floor and transfer.amount <= held.movable - gone:
+        return SendBack(
+            f"{transfer.source.title} must keep {grouped(floor)} {transfer.asset}, and "
+            f"{grouped(max(left, Decimal(0)))} are above that"
+        )
     return SendBack(
         f"{grouped(transfer.amount)} {transfer.asset} were approved and {grouped(max(left, Decimal(0)))} of "
         f"{transfer.source.title} can be moved"
@@ -216,8 +247,10 @@ def enough(transfer: Transfer, at: datetime) -> Objection | None:
 # and numbers are compared only when they are known.
 GUARDS: tuple[Guard, ...] = (
     expired,
+    at_home,
     not_stopped,
     same_words,
+    uncontradicted,
     its_turn,
     no_twin,
     quorum,
@@ -229,11 +262,25 @@ GUARDS: tuple[Guard, ...] = (
 
 
 # For the same words under the same key once more: its money may be gone already, so numbers say nothing.
-SAME_AGAIN: tuple[Guard, ...] = (expired, not_stopped, same_words, its_turn, quorum)
+SAME_AGAIN: tuple[Guard, ...] = (expired, at_home, not_stopped, same_words, uncontradicted, its_turn, quorum)
 
 
 def reserved(held: Balance, *, besides: Transfer) -> Decimal:
     """What other transfers may take out of the account that its last reading may not show yet."""
     others = Transfer.objects.filter(source=held.account_id, asset=held.asset).exclude(pk=besides.pk)
-    on_its_way = others.filter(Q(state__in=IN_FLIGHT) | Q(state=State.SETTLED, changed_at__gte=held.observed_at))
+    on_its_way = others.filter(
+        Q(state__in=IN_FLIGHT)
+        | Q(state=State.SETTLED, changed_at__gte=held.observed_at)
+        | Exists(Contradiction.objects.filter(transfer=OuterRef("pk"), closed_at=None)) & ~Q(state=State.SETTLED)
+        | Exists(Contradiction.objects.filter(transfer=OuterRef("pk"), moved=True, closed_at__gte=held.observed_at))
+    )
     return on_its_way.aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
+
+
+def approved_earlier(transfer: Transfer) -> Decimal:
+    """What waits to be sent from the same account and was approved before this one: first come, first served."""
+    others = Transfer.objects.filter(source=transfer.source_id, asset=transfer.asset, state=State.APPROVED)
+    before = others.exclude(pk=transfer.pk).filter(
+        Q(changed_at__lt=transfer.changed_at) | Q(changed_at=transfer.changed_at, pk__lt=transfer.pk)
+    )
+    return before.aggregate(sum=Sum("amount"))["sum"] or Decimal(0)

@@ -10,7 +10,7 @@ from django.db import connection
 
 from treasury.audit.record import Actor, record
 from treasury.models import NEXT, AuditEntry, State, Transfer
-from treasury.transfers import bell
+from treasury.transfers import bell, telling
 
 
 class NoSuchTransfer(LookupError):
@@ -74,6 +74,7 @@ def advance(
     for name, value in changes.items():
         setattr(transfer, name, value)
     entry(transfer, by=by, at=at, action=action, facts={"from": before.value, "to": to.value, **(facts or {})})
+    telling.step(transfer, before=before, to=to, by=by, at=at)
     if to == State.SETTLED:
         bell.read_on_commit(transfer)
     return transfer

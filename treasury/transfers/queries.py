@@ -12,7 +12,7 @@ from django.db.models.fields import CharField
 
 from treasury import venues
 from treasury.controls.roles import AUDITORS, CHECKERS, groups_of
-from treasury.models import IN_FLIGHT, Attempt, Connection, Decision, Demand, State, Transfer, User
+from treasury.models import IN_FLIGHT, Attempt, Connection, Contradiction, Decision, Demand, State, Transfer, User
 from treasury.transfers.lifecycle import NoSuchTransfer
 
 if TYPE_CHECKING:  # the stubs are not there when the product runs
@@ -48,6 +48,7 @@ STANDINGS: Mapping[str, Standing] = {
         Standing("rejected", State.REJECTED.label),
         Standing("cancelled", State.CANCELLED.label),
         Standing("expired", State.EXPIRED.label),
+        Standing("contradicted", "Contradicted"),
     )
 }
 
@@ -67,8 +68,14 @@ _PLAIN: Mapping[State, str] = {
 }
 
 
+# Evidence speaks against how it stands, and two people have not said yet what is true.
+CONTRADICTED = Q(Exists(Contradiction.objects.filter(transfer=OuterRef("pk"), closed_at=None)))
+
+
 def standing(transfer: Transfer, at: datetime) -> Standing:
     """How one transfer stands. ``with_standing`` says the same of many; a test holds the two together."""
+    if transfer.contradictions.filter(closed_at=None).exists():
+        return STANDINGS["contradicted"]
     if transfer.state == State.APPROVED and transfer.held:
         return STANDINGS["held"]
     if transfer.state == State.DISPATCHING and transfer.attempts.in_doubt(at).exists():
@@ -81,6 +88,7 @@ def with_standing(transfers: QuerySet[Transfer], at: datetime) -> QuerySet[Stood
     doubtful = Attempt.objects.in_doubt(at).filter(transfer=OuterRef("pk"))
     return transfers.annotate(
         standing_key=Case(
+            When(CONTRADICTED, then=Value("contradicted")),
             When(Q(state=State.APPROVED) & ~Q(held=""), then=Value("held")),
             When(Q(state=State.DISPATCHING) & Q(Exists(doubtful)), then=Value("unknown")),
             *(When(state=state, then=Value(key)) for state, key in _PLAIN.items()),
@@ -144,21 +152,15 @@ def in_flight(user: User) -> QuerySet[Transfer]:
 
 def at_risk(user: User, at: datetime) -> list[Stood]:
     """Money that may be gone: in doubt, taken and not settled in the venue's time, or told in two ways."""
-    doubtful = with_standing(in_flight(user), at)
-    return [
-        *(one for one in doubtful if one.standing_key == "unknown" or is_overdue(one, at)),
-        *with_standing(visible_to(user).filter(CONTRADICTED), at),
-    ]
+    flying = Q(state__in=IN_FLIGHT)
+    doubtful = with_standing(visible_to(user).filter(flying | CONTRADICTED), at)
+    return [one for one in doubtful if one.standing_key in ("unknown", "contradicted") or is_overdue(one, at)]
 
 
-# It ended as if nothing had moved, and after that the venue said of an attempt that it took it.
-CONTRADICTED = Q(state__in=[State.FAILED, State.CANCELLED, State.EXPIRED]) & Q(
-    Exists(Attempt.objects.taken().filter(transfer=OuterRef("pk"), concluded_at__gt=OuterRef("changed_at")))
-)
-
-
-def is_contradicted(transfer: Transfer) -> bool:
-    return Transfer.objects.filter(CONTRADICTED, pk=transfer.pk).exists()
+def has_moved(transfer: Transfer) -> bool:
+    """Whether the money is held to have moved: as the state says, or as two people corrected it."""
+    correction = transfer.contradictions.exclude(closed_at=None).order_by("closed_at").last()
+    return transfer.state == State.SETTLED if correction is None else bool(correction.moved)
 
 
 def is_overdue(transfer: Transfer, at: datetime) -> bool:

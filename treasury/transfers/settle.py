@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -14,16 +15,20 @@ from connectors.core.protocol import Receipt, Standing
 from connectors.core.protocol import State as Found
 from treasury import venues
 from treasury.audit.record import Machine
-from treasury.models import NOTHING_MOVED, Attempt, Connection, Kind, LookUp, State, Transfer
+from treasury.models import NOTHING_MOVED, Attempt, Connection, Kind, LookUp, Resolution, State, Transfer
 from treasury.models.text import clean
-from treasury.transfers import attempts, instruction, lifecycle
+from treasury.pace import paced
+from treasury.transfers import attempts, contradictions, doubt, instruction, lifecycle
+from treasury.transfers.alarms import alarm
 from treasury.transfers.evidence import both_balances, storable, storable_record
 
 log = logging.getLogger(__name__)
 
 SETTLER = Machine("settle")
+PURSUED = (State.DISPATCHING, State.DISPATCHED)
 ATTEMPTS_MOST = 3
 EMPTY_LOOK_UPS = 3  # how many empty searches in a row before a re-send: records may show late
+RESOLVED_AGAIN_MOST = paced(timedelta(hours=1))  # between look-ups of what two people resolved
 
 Error = VenueError | venues.CannotOpen
 
@@ -34,6 +39,8 @@ def settle(*, reference: str, now: Callable[[], datetime]) -> None:
     asked_at = now()
     if not is_due(transfer, asked_at):
         return
+    if transfer.state == State.DISPATCHING:
+        doubt.trip(transfer.connection, asked_at)
     if wait := venues.why_wait(transfer.connection, "look_up", asked_at):
         Transfer.objects.filter(pk=transfer.pk, due_at__isnull=False).update(due_at=wait.retry_at)
         return
@@ -46,9 +53,23 @@ def settle(*, reference: str, now: Callable[[], datetime]) -> None:
             attempts.conclude(attempt_id=attempt.pk, answer=attempts.call(attempt), now=now)
 
 
+def look_back(*, reference: str, now: Callable[[], datetime]) -> None:
+    """After a restore: ask the venue about a transfer by its key, whatever this database believes of it.
+
+    A send that this database has forgotten shows as a contradiction, and what is contradicted is not sent.
+    """
+    transfer = Transfer.objects.select_related("connection").get(reference=reference)
+    asked_at = now()
+    if transfer.key is None or transfer.attempts.under_way(asked_at).exists():
+        return
+    if venues.why_wait(transfer.connection, "look_up", asked_at) is None:
+        claimed = claimed_by_others(transfer)
+        note(reference=reference, answer=ask(transfer, claimed), asked_at=asked_at, at=now(), claimed=claimed)
+
+
 def is_due(transfer: Transfer, at: datetime) -> bool:
     """Nothing is asked while a call may still be under way: its answer would come to nothing or to a false one."""
-    if transfer.state not in (State.DISPATCHING, State.DISPATCHED):
+    if transfer.state not in PURSUED and not transfer.has_ended:
         return False
     if transfer.due_at is None or transfer.due_at > at:
         return False
@@ -70,13 +91,14 @@ def ask(transfer: Transfer, claimed: frozenset[str] = frozenset()) -> Standing |
     """The look-up itself, outside any transaction. Never raises: a look-up that failed is an answer of its own."""
     assert transfer.instruction is not None
     first = transfer.attempts.order_by("number").first()
-    assert first is not None, "in flight means attempted"
+    sent_at = first.claimed_at if first else transfer.submitted_at
+    assert sent_at is not None, "what has a key was submitted"
     taken = transfer.attempts.taken().last()
     receipt = Receipt(settled=False, record=taken.record) if taken else None
     try:
         connector = venues.open_connection(transfer.connection, "look_up")
         words = instruction.as_sent(transfer.instruction)
-        return connector.look_up(words, sent_at=first.claimed_at, receipt=receipt, claimed=claimed)
+        return connector.look_up(words, sent_at=sent_at, receipt=receipt, claimed=claimed)
     except (VenueError, venues.CannotOpen) as problem:
         return problem
     except Exception as unforeseen:  # a connector's own defect; the money's standing is as unknown as before
@@ -125,13 +147,15 @@ def note(
             "words": look_up.words,
             "evidence": look_up.evidence,
         }
-        if transfer.state not in (State.DISPATCHING, State.DISPATCHED):  # something else ended it meanwhile
+        if transfer.state not in PURSUED:
             lifecycle.entry(transfer, by=SETTLER, at=at, action="transfer.look_up", facts=facts)
+            _look_on(transfer, look_up, at)
             return False
         if _step(transfer, look_up, facts, at):
             return False
         if found and look_up.state == Found.UNCLEAR.value and not alarmed_before:
-            attempts.alarm(transfer, "the venue's record under this key does not fit what was approved", at)
+            words = "the venue's record under this key does not fit what was approved"
+            alarm(transfer, words, by=SETTLER, at=at)
         named = getattr(answer, "retry_at", None)
         if named is not None and not isinstance(answer, venues.PutOff):
             venues.limited(transfer.connection, named)
@@ -140,10 +164,32 @@ def note(
         return named is None and why_not_resend(transfer, at) is None
 
 
+def _look_on(transfer: Transfer, look_up: LookUp, at: datetime) -> None:
+    """It is not in flight: two people ended it, or it is looked back at. Does the answer speak against that?"""
+    never_taken = not is_known(transfer) and long_empty(transfer)
+    if words := contradictions.spoken_by(transfer, look_up, never_taken=never_taken):
+        contradictions.raise_(transfer, words=words, by=SETTLER, at=at, look_up=look_up)
+    if transfer.has_ended:
+        Transfer.objects.filter(pk=transfer.pk).update(due_at=_next_look(transfer, at))
+
+
+def _next_look(transfer: Transfer, at: datetime) -> datetime | None:
+    """When the venue is asked again about what two people resolved; None when that is over."""
+    resolution = Resolution.objects.filter(transfer=transfer).first()
+    if resolution is None or at - resolution.at > settings.RESOLVED_LOOKED_UP_FOR:
+        return None
+    wait: timedelta = max(attempts.LOOK_UP_AFTER, min((at - resolution.at) / 4, RESOLVED_AGAIN_MOST))
+    return at + wait
+
+
+def is_known(transfer: Transfer) -> bool:
+    """Whether the venue ever showed that it has it."""
+    return transfer.attempts.taken().exists() or transfer.look_ups.filter(found=True).exists()
+
+
 def _step(transfer: Transfer, look_up: LookUp, facts: dict[str, object], at: datetime) -> bool:
     """Advance if the answer proves something; True when it did."""
     title = venues.declared(transfer.connection.venue).title
-    known = transfer.attempts.taken().exists() or transfer.look_ups.filter(found=True).exists()
     open_call = transfer.attempts.under_way(at).exists()
     steps = {
         Found.DONE.value: (State.SETTLED, f"It moved. {title}'s own records show it."),
@@ -160,7 +206,7 @@ def _step(transfer: Transfer, look_up: LookUp, facts: dict[str, object], at: dat
         or to == transfer.state
         or (to == State.FAILED and open_call)
         # A venue that had it once cannot never have had it, and one empty search proves little: unclear.
-        or (look_up.state == Found.ABSENT.value and (known or not long_empty(transfer)))
+        or (look_up.state == Found.ABSENT.value and (is_known(transfer) or not long_empty(transfer)))
     )
     if proves_nothing:
         lifecycle.entry(transfer, by=SETTLER, at=at, action="transfer.look_up", facts=facts)
@@ -182,9 +228,10 @@ def _step(transfer: Transfer, look_up: LookUp, facts: dict[str, object], at: dat
 def long_empty(transfer: Transfer) -> bool:
     """Whether the last searches were all complete and empty, and all made long enough after the *last* attempt."""
     after = venues.declared(transfer.connection.venue).absent_after
-    if after is None:
+    last = transfer.attempts.order_by("number").last()
+    if after is None or last is None:
         return False
-    made_since = transfer.look_ups.filter(at__gt=transfer.attempts.latest("number").send_before + after)
+    made_since = transfer.look_ups.filter(at__gt=last.send_before + after)
     return all_empty(made_since)
 
 

@@ -22,7 +22,8 @@ def submit(*, reference: str, maker: User, at: datetime) -> Transfer:
         transfer = lifecycle.locked(reference)
         access.insist(access.why_not_edit(transfer, maker))
         draft.checked(  # accounts and routes may have changed since it was drafted
-            draft.Words(transfer.source, transfer.destination, transfer.asset, plain(transfer.amount), transfer.reason)
+            draft.Words(transfer.source, transfer.destination, transfer.asset, plain(transfer.amount), transfer.reason),
+            at,
         )
         transfer.key = uuid4()
         text = instruction.compose(transfer)

@@ -8,14 +8,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from treasury import venues
 from treasury.balances.holdings import balance_of
 from treasury.controls import stops
-from treasury.models import IN_FLIGHT, Account, Balance, Decision, State, Transfer, User
+from treasury.models import IN_FLIGHT, Account, Balance, Contradiction, Decision, State, Transfer, User
 from treasury.models.text import clean
 from treasury.templatetags.treasury import on_the_clock
 from treasury.transfers import access, draft, queries
 from treasury.transfers.approve import still_missing
-from treasury.web import timeline
+from treasury.web import doubt, timeline
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ def context_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]
         "look_ups": list(transfer.look_ups.all()),
         "live": is_live(transfer),
         "poll": "5s" if transfer.state == State.SUBMITTED else "2s",
-        "stop": None if transfer.has_ended else stops.standing(transfer.connection_id),
+        "stop": None if transfer.has_ended else stops.standing_for(transfer),
+        "doubt": doubt.of(transfer, person, at),
+        "said": doubt.Said(),
         "refused": "",
         "differences": [],
         **rights_of(transfer, person, at),
@@ -99,15 +102,18 @@ def effect(side: str, account: Account, asset: str, change: Decimal) -> Effect:
 
 def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: datetime) -> str:
     """What happened to the money, first; then why."""
-    if queries.is_contradicted(transfer):
+    if against := transfer.contradictions.filter(closed_at=None).first():
         return (
-            "It may have moved. The venue said that it took it, after it had been given up: look at the venue, and do "
-            f"not send it again. Before that: {transfer.outcome}"
+            f"We do not know whether it moved: {against.words.rstrip('.')}. Look at the venue, and do not send it "
+            f"again; two people must say what is true.{f' Before that: {transfer.outcome}' if transfer.outcome else ''}"
         )
+    if corrected := transfer.contradictions.exclude(closed_at=None).select_related("change__proposed_by").last():
+        return correction(transfer, corrected)
     if transfer.has_ended:
         return transfer.outcome
     if key == "confirming":
-        return f"Nothing moved yet. The venue waits for a person to confirm it there{confirm_by(transfer)}."
+        who = venues.declared(transfer.connection.venue).confirmed_by
+        return f"Nothing moved yet. It waits for {who} to confirm it{confirm_by(transfer)}."
     if transfer.outcome and key == "submitted":  # the dispatcher sent it back
         return f"{transfer.outcome.rstrip('.')}. It has {approvals.have} of {approvals.need} approvals."
     sentences = {
@@ -119,8 +125,8 @@ def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: dateti
         "unknown": "We do not know yet whether it moved. The venue's records are being searched; do not send it again.",
         "sent": "The venue took it. The money is on its way.",
     }
-    if key == "approved" and stops.standing(transfer.connection_id):
-        return "Nothing moved yet. It is approved, and waits because its connection is stopped."
+    if key == "approved" and stops.standing_for(transfer):
+        return "Nothing moved yet. It is approved, and waits for the release of a stop order."
     if key == "unknown" and not is_searchable(transfer):
         return (
             "We do not know whether it moved, and the venue has no records of it that can be searched. Look at the "
@@ -129,6 +135,14 @@ def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: dateti
     if key == "sent" and queries.is_overdue(transfer, at):
         return "The venue took it and has not settled it in its usual time. Look at the venue; do not send it again."
     return sentences[key]
+
+
+def correction(transfer: Transfer, closed: Contradiction) -> str:
+    """What two people found to be true, whatever the state says."""
+    said = "It moved" if closed.moved else "Nothing moved"
+    people = f"{closed.change.proposed_by} and {closed.change.decided_by}" if closed.change else "Two people"
+    before = f" Before that: {transfer.outcome}" if transfer.outcome else ""
+    return f"{said}. {people} say so, after the venue's answers had contradicted each other.{before}"
 
 
 def is_searchable(transfer: Transfer) -> bool:

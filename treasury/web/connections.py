@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -14,9 +15,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from treasury import venues
 from treasury.balances.refresh import ask, is_awaited
-from treasury.models import Account, Connection, ConnectionHealth, StopOrder
+from treasury.controls import changes, stops
+from treasury.controls.connections import CONNECT
+from treasury.controls.connections import proposals as proposed
+from treasury.models import Account, Connection, ConnectionHealth, User
 from treasury.templatetags.treasury import on_the_clock
-from treasury.web import refusals
+from treasury.web import proposals, refusals
 from treasury.web.htmx import STOP_POLLING, Request, answer, go, wants_part
 from treasury.web.transfers import insist_on_role, refused_without_role
 
@@ -26,6 +30,7 @@ ERRANDS = {
     "look_up": ("look-up", "look-ups"),
     "assets": ("question for assets", "questions for assets"),
     "balances": ("reading of balances", "readings of balances"),
+    "accounts": ("list of accounts", "lists of accounts"),
     "check": ("question who the login is", "questions who the login is"),
     "challenge": ("question whether somebody confirmed", "questions whether somebody confirmed"),
 }
@@ -62,17 +67,40 @@ class Login:
     checked: Checked | None
     strangers_login: str
     accounts: list[Account]
+    not_set_up: int
     declared: list[tuple[str, str]]
     limits: list[str]
 
 
 @require_safe
 def show(request: Request) -> HttpResponse:
-    at = timezone.now()
     if without_role := refused_without_role(request, "connections"):
         return without_role
-    logins = [login_of(one, at) for one in connections()]
-    return answer(request, "connections/show.html", "connections/_list.html", {"at": at, "logins": logins})
+    return listed_all(request)
+
+
+def listed_all(request: Request, sentence: str = "", status: int = 200) -> HttpResponse:
+    """Every connection, and what is proposed; with the sentence of a refusal on top."""
+    at = timezone.now()
+    context = {
+        "logins": [login_of(one, at) for one in connections()],
+        "refused": sentence,
+        **waiting_for_two(request.user, at),
+    }
+    return answer(request, "connections/show.html", "connections/_list.html", context, status=status)
+
+
+def waiting_for_two(person: User, at: datetime) -> dict[str, Any]:
+    """What is proposed of connections and accounts: its steps answer with the page of connections."""
+    steps = {"steps": "/connections/proposals/", "target": "connections"}
+    waiting = [proposals.of(one, person, at, **steps) for one in proposed()]
+    may_propose = changes.why_not_propose(CONNECT, person) is None
+    return {
+        "at": at,
+        "may_propose": may_propose,
+        "waiting": [(one, may_propose and one.change.kind == CONNECT and not one.awaits_look) for one in waiting],
+        "asking": any(one.awaits_look for one in waiting),
+    }
 
 
 @require_safe
@@ -103,7 +131,8 @@ def shown(request: Request, connection: Connection) -> HttpResponse:
         return redirect(f"{reverse('connections')}#connection-{connection.pk}")
     at = timezone.now()
     login = login_of(connection, at)
-    response = answer(request, "connections/show.html", "connections/_connection.html", {"at": at, "login": login})
+    context = {"at": at, "login": login, "may_propose": changes.why_not_propose(CONNECT, request.user) is None}
+    response = answer(request, "connections/show.html", "connections/_connection.html", context)
     if request.method == "GET" and not login.awaited:
         response.status_code = STOP_POLLING
     return response
@@ -116,6 +145,8 @@ def connections() -> QuerySet[Connection]:
 def login_of(connection: Connection, at: datetime) -> Login:
     health = getattr(connection, "health", None)
     checked = checked_of(health)
+    accounts = list(connection.accounts.all())
+    there = {account.address for account in accounts}
     strange = checked is not None and checked.login != connection.login
     return Login(
         connection=connection,
@@ -125,7 +156,8 @@ def login_of(connection: Connection, at: datetime) -> Login:
         read_at=health.read_at if health else None,
         checked=checked,
         strangers_login=checked.login if checked is not None and strange else "",
-        accounts=list(connection.accounts.all()),
+        accounts=accounts,
+        not_set_up=len({one["address"] for one in (health.reported if health else [])} - there),
         declared=facts_of(connection.venue),
         limits=limits_of(connection.venue),
     )
@@ -133,7 +165,7 @@ def login_of(connection: Connection, at: datetime) -> Login:
 
 def conditions_of(connection: Connection, health: ConnectionHealth | None, at: datetime) -> list[Condition]:
     """Whether sending is stopped, and how the last reading went: two things, so at times two chips."""
-    standing = StopOrder.objects.filter(connection=connection, released_at=None).order_by("since", "pk")
+    standing = stops.standing_over(connection)
     stopped = [
         Condition("stopped", "Stopped", f"because {order.reason.rstrip('.')}, says {order.by}.") for order in standing
     ]

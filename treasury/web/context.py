@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
+from treasury.controls import heartbeats, stops
 from treasury.controls.roles import AUDITORS, MAKERS, OPERATORS, ROLES, groups_of
-from treasury.models import StopOrder, User
+from treasury.models import Scope, StopOrder, User
 from treasury.transfers import queries
+from treasury.web import proposals
+from treasury.web.htmx import wants_part
 
-SECTIONS = ("transfers", "approvals", "connections", "audit")
+SECTIONS = ("transfers", "approvals", "changes", "connections", "stops", "reconciliation", "audit")
 ON_THE_OVERVIEW = ("stop", "refresh")  # steps whose answer is the overview, wherever their address lies
+
+WHAT_STOPS: Mapping[str, str] = {
+    Scope.EVERYTHING: "Nothing is sent.",
+    Scope.CONNECTION: "Nothing is sent over it.",
+    Scope.ACCOUNT: "Nothing is sent from it or to it.",
+}
+
+
+@dataclass(frozen=True)
+class Banner:
+    """A stop order as every page shows it: what is stopped, and what that means."""
+
+    covered: str
+    means: str
+    order: StopOrder
+
+
+def banner_of(order: StopOrder) -> Banner:
+    covered = stops.covered(order)
+    return Banner(covered[0].upper() + covered[1:], WHAT_STOPS.get(order.scope, "Nothing of it is sent."), order)
 
 
 def house(request: HttpRequest) -> dict[str, Any]:
@@ -38,16 +64,17 @@ def gathered(request: HttpRequest) -> dict[str, Any]:
         "sees_records": user.is_staff and bool(groups & {AUDITORS, OPERATORS}),
         "section": section_of(request),
         "waiting_count": queries.waiting_for(user, at).count(),
+        "changes_count": len(proposals.waiting_for(user)),
         "risk_count": len(queries.at_risk(user, at)),
-        "stops_standing": (
-            StopOrder.objects.filter(released_at=None).select_related("connection").order_by("since", "pk")
-            if groups
-            else []
-        ),
+        "stops_standing": [banner_of(order) for order in stops.standing()] if groups else [],
+        "silent": heartbeats.silent_since(at) if groups else [],
     }
 
 
 def section_of(request: HttpRequest) -> str:
-    first = request.path_info.strip("/").partition("/")[0]
     step = request.resolver_match.url_name if request.resolver_match else None
+    path = request.path_info
+    if step == "house" and wants_part(request):  # the header alone: it belongs to the page that asks for it
+        path = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    first = path.strip("/").partition("/")[0]
     return first if first in SECTIONS and step not in ON_THE_OVERVIEW else "overview"

@@ -1,4 +1,4 @@
-"""Stop sending, release a stop, ask for a reading: what can be done about a connection."""
+"""Stop sending over a connection, ask for a reading: what can be done on the overview. Releasing: web/stops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from treasury.balances.refresh import ask
 from treasury.controls import stops
 from treasury.controls.roles import OPERATORS, holds
-from treasury.models import Connection, StopOrder
+from treasury.models import Connection
 from treasury.web import overview, refusals
 from treasury.web.htmx import Request, answer, go, typed, wants_part
 from treasury.web.transfers import insist_on_role
@@ -26,20 +26,7 @@ def stop(request: Request, connection_id: int) -> HttpResponse:
     try:
         stops.stop(connection=connection, reason=reason, by=request.user, at=at)
     except refusals.REFUSALS as refusal:
-        return refused(request, refusal, "stop.order", connection)
-    return shown(request)
-
-
-@require_POST
-def release(request: Request, stop_id: int) -> HttpResponse:
-    order = get_object_or_404(StopOrder.objects.select_related("connection"), pk=stop_id)
-    reason = typed(request, "reason")
-    if not reason and holds(request.user, OPERATORS):
-        return shown(request, "Nothing was released. Say why sending may go on; others read it.", 422)
-    try:
-        stops.release(stop_order_id=stop_id, by=request.user, reason=reason, at=timezone.now())
-    except refusals.REFUSALS as refusal:
-        return refused(request, refusal, "stop.release", order.connection)
+        return refused(request, refusal, "stop.order", connection.subject)
     return shown(request)
 
 
@@ -51,13 +38,13 @@ def refresh(request: Request, connection_id: int) -> HttpResponse:
     try:
         insist_on_role(request)
     except refusals.REFUSALS as refusal:
-        return refused(request, refusal, "balance.ask", connection)
+        return refused(request, refusal, "balance.ask", connection.subject)
     ask(connection=connection, by=request.user, at=at)
     return shown(request)
 
 
-def refused(request: Request, refusal: Exception, action: str, connection: Connection) -> HttpResponse:
-    refusals.note(request, refusal, action=action, subject=connection.subject)
+def refused(request: Request, refusal: Exception, action: str, subject: str) -> HttpResponse:
+    refusals.note(request, refusal, action=action, subject=subject)
     return shown(request, str(refusal), refusals.status_of(refusal))
 
 

@@ -14,18 +14,20 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from treasury import venues
+from treasury.balances import routes
 from treasury.balances.holdings import all_balances, balance_of
 from treasury.models import Account, Transfer
 from treasury.models.amount import plain
 from treasury.templatetags.treasury import amount as in_groups
 from treasury.templatetags.treasury import span
 from treasury.transfers import access
-from treasury.transfers.draft import Invalid, Words, draft, redraft, suggestion
+from treasury.transfers.draft import Invalid, Words, draft, redraft, suggestion, why_not_asset
 from treasury.web import refusals
 from treasury.web.htmx import Request, answer, go
 from treasury.web.transfers import seen
 
 NAMED_IN_A_HINT = 3  # movable amounts in a sentence; an account may hold hundreds of assets
+LISTED_IN_A_HINT = 12  # names of assets in a sentence
 
 
 class DraftForm(forms.Form):
@@ -131,12 +133,18 @@ def shown(request: Request, form: DraftForm, transfer: Transfer | None = None, s
     source = chosen(form, "source", accounts)
     refused = [] if source is None else why_not(source, accounts)
     barred = {one.account for one in refused} | {source}
-    kept = chosen(form, "destination", accounts) if form.is_bound else None  # a mistake stays to be seen
+    destination = chosen(form, "destination", accounts)
+    kept = destination if form.is_bound else None  # a mistake stays to be seen
     offered = [one for one in accounts if source is None or one == kept or one not in barred]
     offer(form, "source", accounts, follow(request.path, "#draft-choice") | {"hx-disabled-elt": "#id_destination"})
-    offer(form, "destination", offered, {})
-    form.fields["asset"].widget.attrs |= follow(request.path, "#draft-limits") | {"hx-disabled-elt": "unset"}
+    offer(form, "destination", offered, follow(request.path, "#draft-route") | {"hx-disabled-elt": "unset"})
+    form.fields["asset"].widget.attrs |= follow(request.path, "#draft-route") | {"hx-disabled-elt": "unset"}
+    asset = str(form["asset"].value() or "").strip()
     held = all_balances() if source is None else all_balances().filter(account=source)
+    assets = list(held.order_by("asset").values_list("asset", flat=True).distinct())
+    moves = Moves("", assets)
+    if source is not None and destination is not None and destination not in barred:
+        moves = moves_of(source, destination, asset, at)
     context = {
         "at": at,
         "form": form,
@@ -144,8 +152,8 @@ def shown(request: Request, form: DraftForm, transfer: Transfer | None = None, s
         "source": source,
         "from_hint": f"{source.connection.name}, {source.address}" if source else "",
         "why_not": refused,
-        "limits": limits_in_words(source, str(form["asset"].value() or "").strip(), at),
-        "assets": list(held.order_by("asset").values_list("asset", flat=True).distinct()),
+        "limits": limits_in_words(source, asset, at),
+        "moves": moves,
     }
     return answer(request, "drafts/show.html", "drafts/_form.html", context, status=status)
 
@@ -199,6 +207,45 @@ def why_not(source: Account, accounts: list[Account]) -> list[WhyNot]:
         elif one != source and not venues.has_route(source, one):
             refused.append(WhyNot(one, f"{title} has no route to it from {source.title}."))
     return refused
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Which assets the venue moves on the chosen route, in words, and those to offer. ``awaited``: it is asked now."""
+
+    sentence: str
+    offered: list[str]
+    awaited: bool = False
+
+
+def moves_of(source: Account, destination: Account, asset: str, at: datetime) -> Moves:
+    """What moves on the route, of what the source holds; a worker is asked when that is not known."""
+    title = venues.declared(source.connection.venue).title
+    held = source.balances.exclude(total=0).order_by("asset").values_list("asset", flat=True)
+    known = routes.known(source, destination, at)
+    if known is not None:
+        moving = [one for one in held if one in known]
+        refusal = why_not_asset(source, destination, asset, at) if asset else None
+        return Moves(refusal or moves_in_words(title, source, moving), moving)
+    routes.ask(source, destination, at)
+    route = routes.of(source, destination)
+    if routes.is_awaited(route, at):
+        return Moves(f"{title} is being asked which assets it moves between them.", list(held), awaited=True)
+    why = f" ({route.problem.rstrip('.')})" if route and route.problem else ""
+    return Moves(
+        f"Which assets {title} moves between them could not be read{why}. One that it does not move it would refuse; "
+        "nothing would move.",
+        list(held),
+    )
+
+
+def moves_in_words(title: str, source: Account, moving: list[str]) -> str:
+    if not moving:
+        return f"{title} moves nothing between them that {source.title} holds."
+    named = ", ".join(moving[:LISTED_IN_A_HINT])
+    more = f" and {len(moving) - LISTED_IN_A_HINT} more" if len(moving) > LISTED_IN_A_HINT else ""
+    these = "this asset" if len(moving) == 1 else f"these {len(moving)} assets"
+    return f"Of what {source.title} holds, {title} moves {these} between them: {named}{more}."
 
 
 def limits_in_words(source: Account | None, asset: str, at: datetime) -> str:

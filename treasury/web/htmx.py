@@ -46,6 +46,11 @@ def typed(request: HttpRequest, name: str) -> str:
     return text.strip()[:500]
 
 
+def whole(text: str) -> int:
+    """The number that a form's hidden field says; 0, which no row has, for anything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
+
+
 def go(request: HttpRequest, to: Any) -> HttpResponse:
     """On to another page, by a redirect or, for htmx, by telling it to go there."""
     response = redirect(to)

@@ -16,6 +16,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
 
 from treasury.audit.record import ORIGIN, Origin, record
+from treasury.controls.uploads import BODY_MOST, FILES_MOST, SIZE_MOST
 from treasury.models import User
 from treasury.web import refusals
 from treasury.web.htmx import wants_part
@@ -42,6 +43,20 @@ class PrivatePages:
         if request.user.is_authenticated or "Cache-Control" not in response:
             response["Cache-Control"] = "no-store"
         return response
+
+
+class BoundedBodies:
+    """A form that is larger than any that the product takes is refused before a byte of it is read."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdecimal() and int(length) > BODY_MOST:
+            most = f"{FILES_MOST} files of {SIZE_MOST // (1024 * 1024)} MB"
+            return refusals.beside(request, f"Nothing was done. What was sent is too large: at most {most}.", 413)
+        return self.get_response(request)
 
 
 class SignedInOnly:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -13,19 +14,24 @@ from django.views.decorators.http import require_safe
 from treasury import venues
 from treasury.balances.holdings import all_balances, is_stale
 from treasury.balances.refresh import is_awaited
+from treasury.controls import stops
+from treasury.controls.changes import waiting
 from treasury.controls.roles import MAKERS, OPERATORS, groups_of
-from treasury.models import Account, Balance, Connection, StopOrder, User
+from treasury.models import Account, Balance, Change, Connection, StopOrder, User
 from treasury.templatetags.treasury import places
-from treasury.transfers import queries
+from treasury.transfers import exposure, match, queries
+from treasury.transfers.exposure import Exposure, Exposures, Total
 from treasury.web.htmx import STOP_POLLING, Request, answer, wants_part
 
 NAMED_AS_NOTHING = 12  # an account may hold nothing of hundreds of assets
+NAMED_AT_RISK = 3  # assets in the tile; the list below names each transfer
 
 
 @dataclass(frozen=True)
 class Holding:
     balance: Balance
     stale: bool
+    exposure: Exposure
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,14 @@ class Holdings:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """A stop order, and the proposal to release it if somebody made one."""
+
+    order: StopOrder
+    release: Change | None
+
+
+@dataclass(frozen=True)
 class Login:
     """One connection: its accounts, how its last reading went, whether one is awaited, what stops it."""
 
@@ -61,8 +75,32 @@ class Login:
     problem: str
     limited_until: datetime | None
     asked: bool
-    stops: list[StopOrder]
+    stops: list[Stopped]
     decimals: int
+
+    @property
+    def has_reserved(self) -> bool:
+        return any(row.exposure.reserved for each in self.accounts for row in each.rows)
+
+    @property
+    def has_at_risk(self) -> bool:
+        return any(row.exposure.at_risk for each in self.accounts for row in each.rows)
+
+    @property
+    def words_across(self) -> int:
+        """Columns between the account and the age, for a line of words."""
+        return 3 + self.has_reserved + self.has_at_risk
+
+
+@dataclass(frozen=True)
+class AtRisk:
+    """The tile: what is at risk of each asset, how many transfers, since when; ``loud`` once people are told."""
+
+    totals: list[Total]
+    more: int
+    count: int
+    oldest: datetime
+    loud: bool
 
 
 @require_safe
@@ -77,8 +115,10 @@ def show(request: Request) -> HttpResponse:
 def context_of(person: User, at: datetime) -> dict[str, Any]:
     groups = groups_of(person)
     flying = list(queries.with_standing(queries.in_flight(person), at)[:20])
-    logins = logins_at(at) if groups else []
-    waiting = list(queries.with_standing(queries.waiting_for(person, at), at)[:10])
+    balances = list(all_balances()) if groups else []
+    exposures = exposure.read(at, balances) if groups else Exposures({})
+    logins = logins_at(at, balances, exposures) if groups else []
+    for_you = list(queries.with_standing(queries.waiting_for(person, at), at)[:10])
     drafts = list(queries.with_standing(queries.own_drafts(person), at)[:10])
     return {
         "at": at,
@@ -86,32 +126,55 @@ def context_of(person: User, at: datetime) -> dict[str, Any]:
         "may_stop": OPERATORS in groups,
         "may_draft": MAKERS in groups,
         "logins": logins,
-        "waiting": waiting,
+        "waiting": for_you,
         "drafts": drafts,
         "flying": flying,
         "flying_count": queries.in_flight(person).count(),
         "draft_count": queries.own_drafts(person).count(),
         "others_count": queries.waiting_for_others(person, at).count(),
-        "at_risk": queries.at_risk(person, at),
+        "risks": exposures.risks,
+        "at_risk": at_risk_of(exposures, at),
+        "not_matching": match.not_matching().count() if groups else 0,
         "live": bool(flying) or any(login.asked for login in logins),
         "refused": "",
     }
 
 
-def logins_at(at: datetime) -> list[Login]:
-    held: dict[int, list[Balance]] = {}
-    for balance in all_balances():
-        held.setdefault(balance.account_id, []).append(balance)
-    stops: dict[int, list[StopOrder]] = {}
-    for order in StopOrder.objects.filter(released_at=None).prefetch_related("releases__by").order_by("since"):
-        stops.setdefault(order.connection_id, []).append(order)
+def at_risk_of(exposures: Exposures, at: datetime) -> AtRisk | None:
+    """None while nothing is at risk."""
+    if not exposures.risks:
+        return None
+    totals = exposures.totals
+    oldest = exposures.risks[0].since
+    return AtRisk(
+        totals=totals[:NAMED_AT_RISK],
+        more=len(totals[NAMED_AT_RISK:]),
+        count=len(exposures.risks),
+        oldest=oldest,
+        loud=at - oldest >= settings.DOUBT_TOLD_AFTER,
+    )
+
+
+def logins_at(at: datetime, balances: list[Balance], exposures: Exposures) -> list[Login]:
+    held: dict[int, list[Holding]] = {}
+    for one in balances:
+        holding = Holding(one, is_stale(one, at), exposures.held[one.account_id, one.asset])
+        held.setdefault(one.account_id, []).append(holding)
+    released = {change.words["stop"]: change for change in waiting().filter(kind=stops.RELEASE)}
+    orders = [Stopped(order, released.get(order.pk)) for order in stops.standing()]
     connections = Connection.objects.select_related("health").prefetch_related("accounts")
-    return [login_at(one, held, stops.get(one.pk, []), at) for one in connections]
+    return [login_at(one, held, [each for each in orders if is_over(each.order, one)], at) for one in connections]
 
 
-def login_at(connection: Connection, held: dict[int, list[Balance]], stops: list[StopOrder], at: datetime) -> Login:
+def is_over(order: StopOrder, connection: Connection) -> bool:
+    """Whether it stops this connection or one of its accounts; what stops more stands on top of every page."""
+    account = order.account
+    return connection.pk in (order.connection_id, account.connection_id if account else None)
+
+
+def login_at(connection: Connection, held: dict[int, list[Holding]], orders: list[Stopped], at: datetime) -> Login:
     health = getattr(connection, "health", None)
-    accounts = [holdings_of(account, held.get(account.pk, []), at) for account in connection.accounts.all()]
+    accounts = [holdings_of(account, held.get(account.pk, [])) for account in connection.accounts.all()]
     limited = health.limited_until if health and health.limited_until and health.limited_until > at else None
     return Login(
         connection=connection,
@@ -120,20 +183,20 @@ def login_at(connection: Connection, held: dict[int, list[Balance]], stops: list
         problem=health.problem.rstrip(".") if health else "",
         limited_until=limited,
         asked=is_awaited(health, at),
-        stops=stops,
+        stops=orders,
         decimals=max((decimals(one) for each in accounts for one in each.rows), default=0),
     )
 
 
-def holdings_of(account: Account, held: list[Balance], at: datetime) -> Holdings:
+def holdings_of(account: Account, held: list[Holding]) -> Holdings:
     zeros = [one for one in held if is_nothing(one)]
-    rows = [Holding(one, is_stale(one, at)) for one in held if not is_nothing(one)]
+    rows = [one for one in held if not is_nothing(one)]
     nothing = (
         Nothing(
-            names=[one.asset for one in zeros[:NAMED_AS_NOTHING]],
+            names=[one.balance.asset for one in zeros[:NAMED_AS_NOTHING]],
             more=len(zeros[NAMED_AS_NOTHING:]),
-            observed_at=min(one.observed_at for one in zeros),
-            stale=any(is_stale(one, at) for one in zeros),
+            observed_at=min(one.balance.observed_at for one in zeros),
+            stale=any(one.stale for one in zeros),
         )
         if zeros
         else None
@@ -141,12 +204,15 @@ def holdings_of(account: Account, held: list[Balance], at: datetime) -> Holdings
     return Holdings(account, rows, nothing)
 
 
-def is_nothing(balance: Balance) -> bool:
-    """A zero that the venue said. What it did not say is unknown, and is never folded away."""
-    return bool(balance.total == 0 and balance.movable == 0)
+def is_nothing(one: Holding) -> bool:
+    """A zero that the venue said, and of which nothing is on its way. What it did not say is unknown, and is never
+    folded away."""
+    spoken_for = one.exposure.reserved or one.exposure.at_risk
+    return bool(one.balance.total == 0 and one.balance.movable == 0 and not spoken_for)
 
 
 def decimals(holding: Holding) -> int:
     """How many decimals the longest of a row's numbers has, so that a column can line its points up."""
-    numbers = (holding.balance.total, holding.balance.movable)
+    told, spoken_for = holding.balance, holding.exposure
+    numbers = (told.total, told.movable, spoken_for.reserved, spoken_for.at_risk)
     return max((places(one) for one in numbers if one is not None), default=0)

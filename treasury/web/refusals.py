@@ -14,6 +14,8 @@ from django.utils import timezone
 from django_htmx.http import reswap, retarget
 
 from treasury.audit.record import record
+from treasury.controls.changes import MayNotChange, NotSaid, NotWaiting, OtherChange
+from treasury.controls.connections import NoLongerFits, NotProposed
 from treasury.controls.stops import MayNotStop, NotStanding
 from treasury.models import User
 from treasury.transfers.access import NotAllowed, NotNow
@@ -25,13 +27,19 @@ from treasury.web.htmx import wants_part
 STATUS: dict[type[Exception], int] = {
     NotAllowed: 403,
     MayNotStop: 403,
+    MayNotChange: 403,
     NoSuchTransfer: 404,
     NotNow: 409,
     NotALegalStep: 409,
     Overtaken: 409,
     OtherWords: 409,
     NotStanding: 409,
+    NotWaiting: 409,
+    OtherChange: 409,
+    NoLongerFits: 409,
     NoReason: 422,
+    NotSaid: 422,
+    NotProposed: 422,
     Invalid: 422,
 }
 REFUSALS = tuple(STATUS)
@@ -40,6 +48,7 @@ HEADINGS = {
     403: "Not allowed",
     404: "Not found",
     409: "Not done",
+    413: "Not done",
     422: "Not done",
     503: "Not done",
 }
@@ -95,11 +104,20 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
                 result="refused",
             )
     sentence = "Nothing was done. This page is too old to be trusted: reload it and do it again."
+    return beside(request, sentence, 403)
+
+
+def beside(request: HttpRequest, sentence: str, status: int) -> HttpResponse:
+    """The sentence beside the form, not in its place: what was typed stays on the screen."""
     if not wants_part(request):
-        return page(request, sentence, 403)
-    # Beside the form, not in its place: what was typed stays on the screen.
+        return page(request, sentence, status)
     html = render_to_string("house/_alert.html", {"sentence": sentence}, request)
-    return reswap(retarget(HttpResponse(html, status=403), "#alerts"), "innerHTML")
+    return reswap(retarget(HttpResponse(html, status=status), "#alerts"), "innerHTML")
+
+
+def unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django calls it for a request that it will not read, such as a form with more text than any form has."""
+    return beside(request, "Nothing was done. What was sent could not be read, or was too large.", 400)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

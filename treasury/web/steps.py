@@ -8,7 +8,6 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from treasury.models import Transfer
 from treasury.transfers import approve as approving
 from treasury.transfers import cancel as cancelling
 from treasury.transfers import draft as drafting
@@ -94,13 +93,17 @@ def draft_again(request: Request, reference: str) -> HttpResponse:
     return go(request, f"/transfers/{fresh.reference}/")
 
 
-def step(request: Request, reference: str, action: str, take: Callable[[], Transfer]) -> HttpResponse:
+def step(request: Request, reference: str, action: str, take: Callable[[], object]) -> HttpResponse:
     """Take the step and show the card as it then is; refused, show it with the sentence."""
     try:
         seen(request, reference)
         take()
     except refusals.REFUSALS as refusal:
         return refused(request, reference, action, refusal)
+    return done(request, reference)
+
+
+def done(request: Request, reference: str) -> HttpResponse:
     if not wants_part(request):
         return go(request, f"/transfers/{reference}/")
     return shown(request, reference)

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from treasury.controls.changes import RIGHTS
 from treasury.models import AuditEntry, Outcome, Transfer
 from treasury.templatetags.treasury import amount as in_groups
 from treasury.templatetags.treasury import on_the_clock
@@ -34,16 +35,29 @@ ACTIONS: Mapping[str, str] = {
     "attempt.conclude": "noted the venue's answer",
     "alarm.raise": "raised an alarm",
     "transfer.look_up": "searched the venue's records",
+    "transfer.resolve": "confirmed what became of it",
+    "contradiction.close": "confirmed what is true",
+    "change.propose": "proposed a change",
+    "change.decline": "declined a proposal",
+    "change.withdraw": "withdrew a proposal",
+    "evidence.read": "read a file of the evidence",
+    "transfer.match": "compared it with the venue",
+    "movement.notice": "noticed a change that is not ours",
     "session.sign_in": "signed in",
     "session.sign_out": "signed out",
     "session.refuse": "was not let in",
     "stop.order": "stopped sending",
+    "restore.notice": "noticed that the database was restored or copied",
     "stop.propose_release": "asked to release the stop",
     "stop.release": "released the stop",
     "balance.refresh": "read the balances",
     "balance.ask": "asked for the balances to be read",
+    "log.broken": "found that the log no longer fits its chain",
     "user.enrol": "enrolled a person",
     "connection.connect": "connected a login",
+    "connection.ask": "asked whose the credentials are",
+    "connection.look": "heard from the venue whose the credentials are",
+    "account.set_up": "set up accounts",
     "request.refuse": "sent a form that could not be trusted",
     "admin.open": "tried to open the auditor's windows",
 }
@@ -56,8 +70,22 @@ TRIED: Mapping[str, str] = {
     "transfer.cancel": "cancel it",
     "transfer.draft_again": "draft it again",
     "transfer.see": "see it",
+    "transfer.resolve": "resolve it",
+    "contradiction.close": "close the contradiction",
+    "change.propose": "propose a change",
+    "change.decline": "decline a proposal",
+    "change.withdraw": "withdraw a proposal",
+    "evidence.read": "read a file of the evidence",
     "stop.order": "stop sending",
     "stop.release": "release the stop",
+    "connection.connect": "connect a login",
+    "connection.ask": "ask whose the credentials are",
+    "account.set_up": "set up accounts",
+}
+ABOUT_CHANGES: Mapping[str, str] = {
+    "change.propose": "proposed",
+    "change.decline": "declined the proposal",
+    "change.withdraw": "withdrew the proposal",
 }
 PLAIN = re.compile(r"\d{1,48}(\.\d{1,18})?")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -83,6 +111,9 @@ FACTS: Mapping[str, str] = {
     "words": "Words",
     "why": "Because",
     "demands": "Needs",
+    "change": "Proposal",
+    "moved": "It moved",
+    "sha256": "SHA-256",
 }
 
 
@@ -107,7 +138,7 @@ def step_of(entry: AuditEntry) -> Step:
     short: list[tuple[str, str]] = []
     long: list[tuple[str, str]] = []
     for key, value in sorted(entry.facts.items(), key=lambda fact: (ORDER.get(fact[0], len(ORDER)), fact[0])):
-        if key in SAID or value in (None, "", {}, []):
+        if key in SAID or value in (None, "", {}, []) or (key == "kind" and "change" in entry.facts):
             continue
         label = FACTS.get(key, key.replace("_", " ").capitalize())
         text = in_words(key, value)
@@ -115,7 +146,15 @@ def step_of(entry: AuditEntry) -> Step:
             long.append((label, pretty(value)))
         else:
             short.append((label, text))
-    return Step(entry=entry, what=what_of(entry.action, refused), refused=refused, short=short, long=long)
+    what = about_change(entry) or what_of(entry.action, refused)
+    return Step(entry=entry, what=what, refused=refused, short=short, long=long)
+
+
+def about_change(entry: AuditEntry) -> str:
+    """What somebody did about a proposal, with what it is to do; empty for any other entry."""
+    rights = RIGHTS.get(str(entry.facts.get("kind")))
+    done = ABOUT_CHANGES.get(entry.action) if rights and entry.result != "refused" else None
+    return f"{done} to {rights.title}" if rights and done else ""
 
 
 def what_of(action: str, refused: bool) -> str:
@@ -129,7 +168,7 @@ def what_of(action: str, refused: bool) -> str:
 
 def in_words(key: str, value: Any) -> str:
     """A fact on one line."""
-    if key == "digest":
+    if key in ("digest", "sha256"):
         return fingerprint(str(value))
     if key == "outcome" and value in Outcome.values:
         return str(Outcome(value).label)

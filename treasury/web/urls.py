@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from treasury.web import approvals, audit, connections, controls, drafts, health, overview, session, steps, transfers
+from treasury.web import (
+    approvals,
+    audit,
+    changes,
+    connecting,
+    connections,
+    controls,
+    drafts,
+    health,
+    house,
+    overview,
+    reconciliation,
+    resolving,
+    session,
+    steps,
+    stops,
+    transfers,
+)
 
 
 class Reference:
@@ -35,13 +52,41 @@ urlpatterns = [
     path("transfers/<reference:reference>/reject/", steps.reject, name="reject"),
     path("transfers/<reference:reference>/cancel/", steps.cancel, name="cancel"),
     path("transfers/<reference:reference>/draft-again/", steps.draft_again, name="draft_again"),
+    path("transfers/<reference:reference>/resolve/", resolving.propose, name="resolve"),
+    path(
+        "transfers/<reference:reference>/contradictions/<int:contradiction_id>/close/",
+        resolving.propose_close,
+        name="close_contradiction",
+    ),
+    path("transfers/<reference:reference>/changes/<int:change_id>/confirm/", resolving.step, {"step": "confirm"}),
+    path("transfers/<reference:reference>/changes/<int:change_id>/decline/", resolving.step, {"step": "decline"}),
+    path("transfers/<reference:reference>/changes/<int:change_id>/withdraw/", resolving.step, {"step": "withdraw"}),
+    path("changes/", changes.show, name="changes"),
+    path("changes/<int:change_id>/confirm/", changes.step, {"step": "confirm"}),
+    path("changes/<int:change_id>/decline/", changes.step, {"step": "decline"}),
+    path("changes/<int:change_id>/withdraw/", changes.step, {"step": "withdraw"}),
+    path("changes/<int:change_id>/files/<int:file_id>/", changes.evidence, name="evidence"),
     path("approvals/", approvals.show, name="approvals"),
+    path("reconciliation/", reconciliation.show, name="reconciliation"),
     path("audit/", audit.show, name="audit"),
     path("connections/", connections.show, name="connections"),
+    path("connections/new/", connecting.new, name="connect"),
+    path("connections/<int:connection_id>/accounts/", connecting.accounts, name="set_up"),
+    path("connections/proposals/", connecting.live, name="proposals_live"),
+    path("connections/proposals/<int:change_id>/confirm/", connecting.confirm, name="confirm_proposal"),
+    path("connections/proposals/<int:change_id>/decline/", connecting.decline, name="decline_proposal"),
+    path("connections/proposals/<int:change_id>/withdraw/", connecting.withdraw, name="withdraw_proposal"),
+    path("connections/proposals/<int:change_id>/look/", connecting.look_again, name="look_again"),
     path("connections/<int:connection_id>/live/", connections.live, name="connection_live"),
     path("connections/<int:connection_id>/test/", connections.test, name="test"),
     path("connections/<int:connection_id>/stop/", controls.stop, name="stop"),
     path("connections/<int:connection_id>/refresh/", controls.refresh, name="refresh"),
-    path("stops/<int:stop_id>/release/", controls.release, name="release"),
+    path("stops/", stops.show, name="stops"),
+    path("stops/new/", stops.order, name="order_stop"),
+    path("stops/<int:stop_id>/release/", stops.release, name="release"),
+    path("stops/changes/<int:change_id>/confirm/", stops.step, {"step": "confirm"}),
+    path("stops/changes/<int:change_id>/decline/", stops.step, {"step": "decline"}),
+    path("stops/changes/<int:change_id>/withdraw/", stops.step, {"step": "withdraw"}),
+    path("house/", house.show, name="house"),
     path("healthz/", health.show, name="healthz"),
 ]

@@ -48,7 +48,7 @@ class Command(BaseCommand):
                 )
         for venue in settings.SIMULATORS:
             for login in simulators.practice(venue):
-                if not Connection.objects.filter(name=login.title).exists():
+                if not login.spare and not Connection.objects.filter(name=login.title).exists():
                     connection = connect(
                         name=login.title,
                         venue=venue,

@@ -1,0 +1,252 @@
+"""What explains a change of a total: our own transfers, and what is left over.
+
+Each account and asset has a mark: the last total that was accounted for. A later reading is compared with it:
+after − before = ours + rest, exactly, to the last unit. A rest of 0 moves the mark. Any other rest is written down as
+a Movement; on a *quiet* account, which only we move, and beyond tolerance, it also stops the account.
+
+Why a reading is often passed over. Nobody knows the very moment at which money moves, nor that at which a number was
+true: a transfer moves between its claim and the moment its end is noted, which may be minutes later (a look-up), and
+a reading is true somewhere between ``observed_at`` and its storing. So a reading is reckoned with only when nothing of
+ours could have moved around it:
+
+* nothing that touches the account and the asset is in flight, and none of it is under an open contradiction;
+* nothing of it ended, and no contradiction of it was closed, after ``observed_at`` less CALM (two machines' clocks
+  may each be 2 s off, and a venue's numbers may lag its answers a little).
+
+All of that is asked in one statement, of one snapshot, made after the venue had answered: what moved before the number
+was true was claimed before, so it is in that snapshot. Otherwise the mark stays and the next reading decides. A false
+alarm stops a treasury and teaches people to ignore alarms; the price of waiting is that an account with a transfer in
+doubt is not watched until the doubt ends, and it is shown as money at risk all that time. As marks are set by the same
+rule, each transfer falls wholly on one side of a mark.
+
+One kind of transfer can straddle a mark: one that had ended as if nothing had moved, and that two people found to have
+moved after all. Whether an earlier window has shown its money already (as somebody else's movement) nobody can say, so
+it counts in this one exactly if that leaves less unexplained. See docs/decisions/0014-what-explains-a-change.md.
+
+A fee is no part of the instruction, and no venue's documents say whether it comes on top of the amount: one that the
+venue named counts as ours exactly if that leaves less unexplained. A fee that it did not name shows as a rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from treasury.audit.record import Machine, record
+from treasury.balances.moved import with_ruling
+from treasury.controls import stops
+from treasury.models import IN_FLIGHT, Account, Balance, Connection, Contradiction, Mark, Movement, State
+from treasury.models.amount import grouped, signed
+
+if TYPE_CHECKING:
+    from treasury.balances.moved import Ruled
+
+log = logging.getLogger(__name__)
+
+DRIFT = Machine("drift")
+CALM = timedelta(seconds=5)
+
+Key = tuple[int, str]  # an account and an asset
+
+
+@dataclass(frozen=True)
+class Reckoned:
+    """One change, taken apart: after − before = ours + rest."""
+
+    account: Account
+    asset: str
+    since: datetime
+    at: datetime
+    before: Decimal
+    after: Decimal
+    ours: Decimal
+
+    @property
+    def rest(self) -> Decimal:
+        return self.after - self.before - self.ours
+
+    @property
+    def trips(self) -> bool:
+        """Whether somebody moved what only we move, by more than is tolerated."""
+        expected = self.before + self.ours
+        return bool(self.account.quiet and abs(self.rest) > settings.MOVEMENT_TOLERANCE * abs(expected))
+
+
+def note(connection: Connection) -> list[Reckoned]:
+    """Reckon with the reading that was just stored, in its transaction. Returns what has to stop an account.
+
+    For these the mark stays where it is: ``trip`` moves it together with the stop, in a transaction of its own since a
+    stop takes the claims' lock before any row's. If the process dies in between, the next reading finds them again.
+    """
+    own = Mark.objects.filter(account__connection=connection).order_by("account_id", "asset")
+    marks = {(mark.account_id, mark.asset): mark for mark in own.select_for_update(of=("self",))}
+    known = Balance.objects.filter(account__connection=connection).exclude(total=None)
+    later = [held for held in known.select_related("account__connection") if _is_later(held, marks)]
+    if not later:
+        return []
+    near = near_transfers(connection, since=min(_since(held, marks) for held in later))
+    calm = [held for held in later if is_calm(near.get(_key(held), ()), held.observed_at)]
+    found = [_reckoned(held, marks[_key(held)], near.get(_key(held), ())) for held in calm if _key(held) in marks]
+    _keep([one for one in found if one.rest and not one.trips], tripped=False)
+    tripping = [one for one in found if one.rest and one.trips]
+    stay = {(one.account.pk, one.asset) for one in tripping}
+    _set_marks([held for held in calm if _key(held) not in stay])
+    return tripping
+
+
+def trip(found: Iterable[Reckoned], *, at: datetime) -> None:
+    """Stop each of these accounts, write down why and move its mark, all at once. Outside any transaction."""
+    for one in found:
+        with transaction.atomic(durable=True):
+            stops.stop_lock()
+            mark = Mark.objects.select_for_update().filter(account=one.account, asset=one.asset).first()
+            if mark is None or (mark.total, mark.at) != (one.before, one.since):  # another reading was faster
+                continue
+            (movement,) = _keep([one], tripped=True)
+            Mark.objects.filter(pk=mark.pk).update(total=one.after, at=one.at)
+            words = in_words(one)
+            log.critical("ALARM %s: %s", one.account, words)
+            stops.stop(account=one.account, reason=words, by=DRIFT, at=at)
+            facts = {
+                "movement": movement.pk,
+                "asset": one.asset,
+                "before": one.before,
+                "after": one.after,
+                "ours": one.ours,
+                "rest": one.rest,
+                "since": one.since,
+                "read": one.at,
+            }
+            record(at=at, by=DRIFT, action="movement.notice", subject=f"account:{one.account}", facts=facts)
+
+
+def in_words(one: Reckoned) -> str:
+    """Why a quiet account is stopped, for its banner."""
+    explained = f"our transfers explain {signed(one.ours)} of it" if one.ours else "no transfer of ours did that"
+    return (
+        f"it held {grouped(one.before)} {one.asset} and holds {grouped(one.after)} at {one.at:%Y-%m-%d %H:%M:%S} UTC; "
+        f"{explained}, and nothing explains {signed(one.rest)} {one.asset}"
+    )
+
+
+def near_transfers(connection: Connection, *, since: datetime) -> Mapping[Key, list[Ruled]]:
+    """By account and asset, every transfer that may have moved money after ``since``, in one snapshot."""
+    disputed = Contradiction.objects.filter(Q(closed_at=None) | Q(closed_at__gt=since))
+    near = with_ruling(connection.transfers.all()).filter(
+        Q(state__in=IN_FLIGHT) | Q(pk__in=disputed.values("transfer")) | Q(state=State.SETTLED, changed_at__gt=since)
+    )
+    found: dict[Key, list[Ruled]] = {}
+    for transfer in near.order_by("moved_by", "pk"):
+        for account in (transfer.source_id, transfer.destination_id):
+            found.setdefault((account, transfer.asset), []).append(transfer)
+    return found
+
+
+def is_calm(transfers: Iterable[Ruled], observed_at: datetime) -> bool:
+    """Whether none of these may have moved money around a reading of that moment."""
+    return not any(
+        one.state in IN_FLIGHT
+        or one.contradicted
+        or (one.state == State.SETTLED and one.changed_at > observed_at - CALM)
+        or (one.ruled_at is not None and one.ruled_at > observed_at - CALM)
+        for one in transfers
+    )
+
+
+def ours(
+    account: int,
+    transfers: Iterable[Ruled],
+    *,
+    change: Decimal,
+    since: datetime,
+    sure_from: datetime | None = None,
+) -> Decimal:
+    """What our transfers brought (positive) or took between a reading at ``since`` and a calm one, whose totals differ
+    by ``change``.
+
+    What certainly moved in between counts. What may have moved before the first reading already (it began before
+    ``sure_from``, which is ``since`` unless the caller knows less) counts if that leaves less of it unexplained. Where
+    the first reading was calm too, nothing that it shows ended within CALM before it, so that looking back by CALM
+    finds nothing twice and misses nothing of a machine whose clock is behind.
+    """
+    sure, straddling = Decimal(0), []
+    for one in transfers:
+        went = one.amount if one.destination_id == account else -one.amount
+        if not _has_moved(one) or one.moved_by <= since - CALM:
+            continue
+        if one.began > (sure_from or since):
+            sure += went
+        else:
+            straddling.append(went)
+        if went < 0 and one.fee:  # no document says whether it is taken on top of the amount
+            straddling.append(-one.fee)
+    for went in straddling:
+        if abs(change - sure - went) < abs(change - sure):
+            sure += went
+    return sure
+
+
+def _has_moved(one: Ruled) -> bool:
+    return one.state == State.SETTLED if one.ruled is None else one.ruled
+
+
+def _key(held: Balance) -> Key:
+    return held.account_id, held.asset
+
+
+def _is_later(held: Balance, marks: Mapping[Key, Mark]) -> bool:
+    mark = marks.get(_key(held))
+    return mark is None or held.observed_at > mark.at
+
+
+def _since(held: Balance, marks: Mapping[Key, Mark]) -> datetime:
+    mark = marks.get(_key(held))
+    first: datetime = held.observed_at if mark is None else mark.at
+    return first - CALM
+
+
+def _reckoned(held: Balance, mark: Mark, near: Iterable[Ruled]) -> Reckoned:
+    change = held.total - mark.total
+    return Reckoned(
+        account=held.account,
+        asset=held.asset,
+        since=mark.at,
+        at=held.observed_at,
+        before=mark.total,
+        after=held.total,
+        ours=ours(held.account_id, near, change=change, since=mark.at),
+    )
+
+
+def _keep(found: Iterable[Reckoned], *, tripped: bool) -> list[Movement]:
+    return Movement.objects.bulk_create(
+        Movement(
+            account=one.account,
+            asset=one.asset,
+            since=one.since,
+            at=one.at,
+            before=one.before,
+            after=one.after,
+            ours=one.ours,
+            rest=one.rest,
+            tripped=tripped,
+        )
+        for one in found
+    )
+
+
+def _set_marks(held: Iterable[Balance]) -> None:
+    Mark.objects.bulk_create(
+        [Mark(account_id=one.account_id, asset=one.asset, total=one.total, at=one.observed_at) for one in held],
+        update_conflicts=True,
+        unique_fields=["account", "asset"],
+        update_fields=["total", "at"],
+    )

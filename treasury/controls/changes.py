@@ -1,0 +1,224 @@
+"""Changes under four eyes: propose, another confirms, and it is applied in that very transaction.
+
+This room keeps who said what of which words. What a change does is the affair of the verb that confirms it:
+``stops.confirm_release``, ``resolve.confirm`` and so on call ``confirm`` first and then do it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from treasury.audit.record import canonical, record
+from treasury.controls import telling
+from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS, groups_of
+from treasury.models import Attachment, Change, Ruling, User
+
+
+class MayNotChange(Exception):
+    """The person may not propose this change, or not decide on it. Nothing was changed."""
+
+
+class NotWaiting(Exception):
+    """The change has been decided already, or another one for the same thing waits. Nothing was changed."""
+
+
+class OtherChange(Exception):
+    """The page that was decided on shows another change than this one. Nothing was changed."""
+
+
+class NotSaid(Exception):
+    """A reason, or the typed confirmation, is missing. Nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Who may propose and who may decide: one of these groups is enough. Nobody decides on their own proposal."""
+
+    title: str
+    propose: frozenset[str]
+    decide: frozenset[str]
+
+
+INVOLVED = frozenset({MAKERS, CHECKERS, OPERATORS})
+RIGHTS: Mapping[str, Rights] = {
+    "stop.release": Rights("release a stop", frozenset({OPERATORS}), frozenset({OPERATORS})),
+    "transfer.resolve": Rights("resolve a transfer", INVOLVED, frozenset({CHECKERS})),
+    "contradiction.close": Rights("close a contradiction", INVOLVED, frozenset({CHECKERS})),
+    "connection.connect": Rights("connect a venue", frozenset({OPERATORS}), frozenset({OPERATORS})),
+    "account.set_up": Rights("set up accounts", frozenset({OPERATORS}), frozenset({OPERATORS})),
+}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that somebody hands in as evidence, checked already: see ``treasury.controls.uploads``."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+def why_not_propose(kind: str, user: User) -> str | None:
+    if groups_of(user).isdisjoint(RIGHTS[kind].propose):
+        return f"Only {listed(RIGHTS[kind].propose)} may propose to {RIGHTS[kind].title}."
+    return None
+
+
+def why_not_decide(change: Change, user: User) -> str | None:
+    """Why this person may not confirm or decline; None when they may. A verb may have further reasons."""
+    if change.proposed_by_id == user.pk:
+        return "You proposed this; someone else must confirm it."
+    if groups_of(user).isdisjoint(RIGHTS[change.kind].decide):
+        return f"Only {listed(RIGHTS[change.kind].decide)} may decide this."
+    return None
+
+
+def propose(
+    *,
+    kind: str,
+    subject: str,
+    words: Mapping[str, Any],
+    reason: str,
+    by: User,
+    at: datetime,
+    sealed: str = "",
+    files: Sequence[File] = (),
+) -> Change:
+    """Write a proposal; nothing changes by it. The same words by the same person, still waiting, are one proposal.
+
+    ``words`` holds texts, integers, booleans, None, lists and mappings of these. Raises MayNotChange, NotSaid.
+    """
+    with transaction.atomic():
+        if refusal := why_not_propose(kind, by):
+            raise MayNotChange(refusal)
+        if not reason.strip():
+            raise NotSaid("Nothing was proposed. Say why; whoever confirms it reads the reason.")
+        said = digest_of(kind, subject, words, reason.strip())
+        if not files and not sealed:
+            again = waiting().filter(digest=said, proposed_by=by).first()
+            if again is not None:  # a double click
+                return again
+        change = Change.objects.create(
+            kind=kind,
+            subject=subject,
+            words=dict(words),
+            digest=said,
+            sealed=sealed,
+            reason=reason.strip(),
+            proposed_by=by,
+            proposed_at=at,
+        )
+        kept = [
+            Attachment.objects.create(
+                change=change,
+                name=file.name,
+                media_type=file.media_type,
+                size=len(file.content),
+                sha256=hashlib.sha256(file.content).hexdigest(),
+                content=file.content,
+            )
+            for file in files
+        ]
+        facts: dict[str, Any] = {"words": dict(words), "reason": change.reason, "digest": said}
+        if kept:
+            facts["files"] = [{"name": one.name, "size": one.size, "sha256": one.sha256} for one in kept]
+        entry(change, by=by, at=at, action="change.propose", facts=facts)
+        telling.proposed(change, decide=RIGHTS[kind].decide, at=at)
+        return change
+
+
+def confirm(*, change_id: int, kind: str, by: User, digest: str, at: datetime) -> Change:
+    """Mark it as applied; the caller applies it in the same transaction and writes its own entry.
+
+    Raises MayNotChange, NotWaiting, OtherChange.
+    """
+    change = _open(change_id, by)
+    if change.kind != kind or change.digest != digest:
+        raise OtherChange("Nothing was changed. The proposal is not what your page showed; read it again below.")
+    return _rule(change, Ruling.APPLIED, by, at, "")
+
+
+def decline(*, change_id: int, by: User, reason: str, at: datetime) -> Change:
+    """Say no to a proposal. Raises MayNotChange, NotWaiting, NotSaid."""
+    with transaction.atomic():
+        change = _open(change_id, by)
+        if not reason.strip():
+            raise NotSaid("Nothing was decided. Say why you decline it; its proposer reads the reason.")
+        _rule(change, Ruling.DECLINED, by, at, reason.strip())
+        entry(change, by=by, at=at, action="change.decline", facts={"reason": reason.strip()})
+        return change
+
+
+def withdraw(*, change_id: int, by: User, at: datetime) -> Change:
+    """Take one's own proposal back. Raises MayNotChange, NotWaiting."""
+    with transaction.atomic():
+        change = locked(change_id)
+        if change.proposed_by_id != by.pk:
+            raise MayNotChange("Only who proposed it may withdraw it.")
+        _insist_on_waiting(change)
+        _rule(change, Ruling.WITHDRAWN, by, at, "")
+        entry(change, by=by, at=at, action="change.withdraw", facts={})
+        return change
+
+
+def waiting() -> QuerySet[Change]:
+    return Change.objects.filter(ruling=None).select_related("proposed_by")
+
+
+def waiting_for(user: User) -> list[Change]:
+    """What this person may decide on, the oldest on top."""
+    groups = groups_of(user)
+    kinds = [kind for kind, rights in RIGHTS.items() if not groups.isdisjoint(rights.decide)]
+    return list(waiting().filter(kind__in=kinds).exclude(proposed_by=user).order_by("id")) if kinds else []
+
+
+def locked(change_id: int) -> Change:
+    """The change's row, locked until the transaction ends. Raises NotWaiting when there is none."""
+    try:
+        return Change.objects.select_for_update(of=("self",)).select_related("proposed_by").get(pk=change_id)
+    except Change.DoesNotExist:
+        raise NotWaiting("There is no such proposal.") from None
+
+
+def entry(change: Change, *, by: User, at: datetime, action: str, facts: Mapping[str, Any]) -> None:
+    """An entry about the thing that changes, naming the change: the database insists that there is one."""
+    told = {"change": change.pk, "kind": change.kind, "proposed_by": change.proposed_by.get_username(), **facts}
+    record(at=at, by=by, action=action, subject=change.subject, facts=told)
+
+
+def digest_of(kind: str, subject: str, words: Mapping[str, Any], reason: str) -> str:
+    """SHA-256 of the canonical JSON of what is proposed, lower-case hex."""
+    said = canonical({"kind": kind, "subject": subject, "words": dict(words), "reason": reason})
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def listed(groups: frozenset[str]) -> str:
+    names = sorted(groups)
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _open(change_id: int, by: User) -> Change:
+    change = locked(change_id)
+    if refusal := why_not_decide(change, by):
+        raise MayNotChange(refusal)
+    _insist_on_waiting(change)
+    return change
+
+
+def _insist_on_waiting(change: Change) -> None:
+    if change.ruling is not None:
+        raise NotWaiting(f"Nothing was changed. This proposal was {Ruling(change.ruling).label.lower()} already.")
+
+
+def _rule(change: Change, ruling: Ruling, by: User, at: datetime, said: str) -> Change:
+    change.ruling, change.decided_by, change.decided_at, change.said = ruling, by, at, said
+    change.save(update_fields=["ruling", "decided_by", "decided_at", "said"])
+    Change.objects.filter(pk=change.pk).exclude(sealed="").update(sealed="")  # a secret stays no longer than needed
+    return change

@@ -1,0 +1,1 @@
+"""What people are told outside the pages, and how it leaves: an outbox."""

@@ -1,0 +1,218 @@
+"""The post: takes what is due out of the outbox and sends it, at least once, never inside a transaction.
+
+A message is claimed by putting its next try off, then sent, then marked. Who dies in between leaves a message that is
+due again when the claim is over: it may come twice, under the same id, and it is never lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import smtplib
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+from django.db import transaction
+from django.db.models import F
+
+from treasury.models import Channel, Notice
+from treasury.models.text import clean
+from treasury.notices.ways import host_of
+from treasury.pace import paced
+
+log = logging.getLogger(__name__)
+
+CLAIMED_FOR = timedelta(minutes=2)  # longer than a send can take; whoever died in it, the message is due again
+WAIT_FIRST, WAIT_MOST = timedelta(seconds=30), timedelta(hours=1)
+RUN_FOR = timedelta(seconds=20)  # one run gives its slot back then; the next one goes on
+CALL_LIMIT = timedelta(seconds=10)  # of a webhook's whole answer; of each step of a mail server's
+LONGEST_PROBLEM = 300  # characters
+
+
+class NotSent(Exception):
+    """The other side did not take it. The text is kept with the message, and holds no secret."""
+
+
+def post(*, now: Callable[[], datetime]) -> int:
+    """Send what is due; returns how many messages left.
+
+    After a failure its channel rests until the next run, so that a dead mail server holds nobody up.
+    """
+    channels = [Channel.MAIL, *([Channel.WEBHOOK] if settings.WEBHOOK_URL else [])]
+    ends_at, sent = time.monotonic() + RUN_FOR.total_seconds(), 0
+    while channels and time.monotonic() < ends_at and (notice := _claim(channels, now())):
+        if problem := _send(notice, now()):
+            log.warning("notice %s (%s) not sent, try %s: %s", notice.pk, notice.kind, notice.tries, problem)
+            Notice.objects.filter(pk=notice.pk, sent_at=None).update(problem=problem, due_at=now() + wait(notice.tries))
+            channels.remove(Channel(notice.channel))
+        else:
+            Notice.objects.filter(pk=notice.pk).update(problem="", sent_at=now())
+            sent += 1
+    return sent
+
+
+def is_due(*, at: datetime) -> bool:
+    return Notice.objects.filter(sent_at=None, due_at__lte=at).exists()
+
+
+def wait(tries: int) -> timedelta:
+    """How long to wait after so many failed tries: 30 s, doubling, at most an hour; for ever."""
+    return paced(min(WAIT_FIRST * (1 << min(max(tries - 1, 0), 20)), WAIT_MOST))
+
+
+def _claim(channels: list[Channel], at: datetime) -> Notice | None:
+    """The message that has been due longest, for this process alone until the claim is over."""
+    with transaction.atomic(durable=True):
+        due = Notice.objects.filter(sent_at=None, due_at__lte=at, channel__in=channels)
+        notice = due.select_for_update(skip_locked=True).order_by("due_at", "pk").first()
+        if notice is None:
+            return None
+        Notice.objects.filter(pk=notice.pk).update(tries=F("tries") + 1, due_at=at + CLAIMED_FOR)
+        notice.tries += 1
+        return notice
+
+
+def _send(notice: Notice, at: datetime) -> str | None:
+    """None when the other side took it, or why it did not."""
+    try:
+        if notice.channel == Channel.MAIL:
+            _mail(notice)
+        else:
+            _call(notice, at)
+    except NotSent as problem:
+        return _storable(str(problem))
+    except Exception as problem:  # a library's own words may hold an address or a password: its name is enough
+        return _storable(f"It could not be sent ({type(problem).__name__}).")
+    return None
+
+
+def _storable(problem: str) -> str:
+    """Cut, and without our own secrets, should the other side have repeated one."""
+    for secret in (settings.EMAIL_HOST_PASSWORD, settings.WEBHOOK_SECRET, settings.WEBHOOK_URL):
+        if secret:
+            problem = problem.replace(secret, "…")
+    return clean(problem)[:LONGEST_PROBLEM]
+
+
+# -- e-mail ------------------------------------------------------------------------------------------------------
+
+
+def _mail(notice: Notice) -> None:
+    """By Django's mail backend. The same Message-ID each time: mail programs show what comes twice once."""
+    name = f"<notice-{notice.pk}-{hashlib.sha256(notice.once.encode()).hexdigest()[:16]}@{host_of(settings.ADDRESS)}>"
+    headers = {"Message-ID": name, "Auto-Submitted": "auto-generated"}
+    mail = EmailMessage(notice.title, notice.text, settings.DEFAULT_FROM_EMAIL, [notice.to], headers=headers)
+    backend = get_connection()
+    try:
+        taken = backend.send_messages([mail])
+    except smtplib.SMTPRecipientsRefused as refusal:
+        code, words = next(iter(refusal.recipients.values()))
+        raise NotSent(f"The mail server refused the recipient: {_reply(code, words)}") from None
+    except smtplib.SMTPAuthenticationError as refusal:  # its words may repeat what we said
+        raise NotSent(f"The mail server did not accept our sign-in ({refusal.smtp_code}).") from None
+    except smtplib.SMTPResponseException as refusal:
+        raise NotSent(f"The mail server answered: {_reply(refusal.smtp_code, refusal.smtp_error)}") from None
+    except (OSError, smtplib.SMTPException) as failure:
+        raise NotSent(f"The mail server could not be used ({type(failure).__name__}).") from None
+    finally:
+        with suppress(OSError, smtplib.SMTPException):  # what failed half-way is still open
+            backend.close()
+    if not taken:
+        raise NotSent("The mail backend did not take it.")
+
+
+def _reply(code: int, words: bytes | str) -> str:
+    return f"{code} {words.decode('utf-8', 'replace') if isinstance(words, bytes) else words}"
+
+
+# -- the webhook -------------------------------------------------------------------------------------------------
+
+
+def _call(notice: Notice, at: datetime) -> None:
+    """One signed POST on a connection of its own; only an answer of 200 to 299 means that it was taken."""
+    body = _body(notice)
+    headers = {"Content-Type": "application/json", "X-Treasury-Signature": signature(body, at), "Connection": "close"}
+    seconds = CALL_LIMIT.total_seconds()
+    with _Limit(seconds) as limit:
+        try:
+            with (
+                httpx.Client(trust_env=False, follow_redirects=False, timeout=seconds) as client,
+                client.stream(
+                    "POST", settings.WEBHOOK_URL, content=body, headers=headers, extensions={"trace": limit}
+                ) as answer,
+            ):
+                status = answer.status_code  # the rest of the answer is nobody's affair, and is not read
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as failure:
+            how = f"no answer within {seconds:g} s" if limit.is_over else type(failure).__name__
+            raise NotSent(f"The webhook did not answer ({how}).") from None
+    if not 200 <= status < 300:
+        raise NotSent(f"The webhook answered {status}.")
+
+
+def _body(notice: Notice) -> bytes:
+    said: dict[str, Any] = {
+        "id": notice.pk,
+        "kind": notice.kind,
+        "subject": notice.subject,
+        "title": notice.title,
+        "text": notice.text,
+        "at": notice.written_at.astimezone(UTC).isoformat(),
+    }
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def signature(body: bytes, at: datetime) -> str:
+    """ "t=1763650800,v1=<hex>": HMAC-SHA256 over the time in Unix seconds, a full stop and the body."""
+    seconds = int(at.timestamp())
+    key = settings.WEBHOOK_SECRET.encode()
+    return f"t={seconds},v1={hmac.new(key, f'{seconds}.'.encode() + body, hashlib.sha256).hexdigest()}"
+
+
+class _Limit:
+    """Cuts an exchange when its time is over: httpx's own limits bound each read, and a dripping answer has many.
+
+    It learns of the socket by httpcore's trace events, and keeps a duplicate, so that it never shuts a stranger's.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.is_over = False
+        self._lock = threading.Lock()
+        self._held: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for held in self._held:
+                held.close()
+            self._held.clear()
+
+    def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            with self._lock:
+                self._held.append(info["return_value"].get_extra_info("socket").dup())
+        if self.is_over:
+            raise httpx.ReadTimeout("the limit of the call was over")
+
+    def _cut(self) -> None:
+        with self._lock:
+            self.is_over = True
+            for held in self._held:
+                with suppress(OSError):  # gone already
+                    held.shutdown(socket.SHUT_RDWR)

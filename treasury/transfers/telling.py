@@ -1,0 +1,92 @@
+"""Whom a step of a transfer's life is told: those who must act next, and its maker when it is decided or over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db.models import QuerySet
+
+from treasury.audit.record import Actor
+from treasury.controls.roles import OPERATORS, people
+from treasury.models import Contradiction, State, Transfer, User
+from treasury.notices.outbox import beside, tell
+
+
+class Words(NamedTuple):
+    """``title`` and ``text`` with the reference in place of {}; what happened to the money comes first."""
+
+    kind: str
+    title: str
+    text: str
+
+
+ASKS: Mapping[tuple[State, State], Words] = {
+    (State.DRAFT, State.SUBMITTED): Words(
+        "transfer.submit", "{} waits for your decision", "Nothing moved yet. {} waits for your decision."
+    ),
+    (State.APPROVED, State.SUBMITTED): Words(
+        "transfer.send_back",
+        "{} was sent back and waits for your decision",
+        "Not sent. Nothing moved. {} was sent back and waits for your decision; the page shows what changed.",
+    ),
+}
+TELLS: Mapping[State, Words] = {
+    State.APPROVED: Words(
+        "transfer.approve", "{} was approved", "Nothing moved yet. {} was approved and is sent next."
+    ),
+    State.REJECTED: Words("transfer.reject", "{} was rejected", "Nothing moved. {} was rejected; the page says why."),
+    State.SETTLED: Words("transfer.settle", "{} is settled", "It moved. {} is settled."),
+    State.FAILED: Words("transfer.fail", "{} failed", "Nothing moved. {} failed; the page says why."),
+    State.EXPIRED: Words("transfer.expire", "{} expired", "Nothing moved. {} expired; you may draft it again."),
+    State.CANCELLED: Words("transfer.cancel", "{} was cancelled", "Nothing moved. {} was cancelled by someone else."),
+}
+
+
+def step(transfer: Transfer, *, before: State, to: State, by: Actor, at: datetime) -> None:
+    """Tell of a step just taken, in its transaction. Never raises for a defect of its own: the step stands."""
+    if words := ASKS.get((before, to)):
+        with beside(transfer.reference):
+            about(transfer, words, to=deciders(transfer), at=at, once=str(transfer.round))
+    elif (words := TELLS.get(to)) and _concerns_maker(transfer, before, to, by):
+        with beside(transfer.reference):
+            about(transfer, words, to=[transfer.maker], at=at, once=str(transfer.round))
+
+
+def _concerns_maker(transfer: Transfer, before: State, to: State, by: Actor) -> bool:
+    if to == State.APPROVED:  # a decision, and not a send that is tried again
+        return before == State.SUBMITTED
+    return not (to == State.CANCELLED and isinstance(by, User) and by.pk == transfer.maker_id)
+
+
+def deciders(transfer: Transfer) -> QuerySet[User]:
+    """Who can decide in this round and has not: holders of a demanded group, and never the maker."""
+    groups = transfer.demands.filter(round=transfer.round).values_list("group", flat=True)
+    decided = transfer.decisions.filter(round=transfer.round).values("by")
+    return people(*groups).exclude(pk=transfer.maker_id).exclude(pk__in=decided)
+
+
+def contradiction(contradiction: Contradiction, *, at: datetime) -> None:
+    """Tell operators of one just opened, in its transaction."""
+    words = Words(
+        "contradiction.open",
+        "{}: evidence contradicts how it stands",
+        "It may have moved. Evidence contradicts how {} stands; two people must say what is true.",
+    )
+    with beside(f"contradiction {contradiction.pk}"):
+        about(contradiction.transfer, words, to=people(OPERATORS), at=at, once=str(contradiction.pk))
+
+
+def about(transfer: Transfer, words: Words, *, to: Iterable[User], at: datetime, once: str) -> None:
+    """One message about a transfer; ``once`` tells its happenings of one kind apart."""
+    tell(
+        kind=words.kind,
+        subject=transfer.subject,
+        title=words.title.format(transfer.reference),
+        text=words.text.format(transfer.reference),
+        path=f"/transfers/{transfer.reference}/",
+        to=to,
+        at=at,
+        once=f"{words.kind}:{transfer.reference}:{once}",
+    )

@@ -1,0 +1,136 @@
+"""Proposed changes: what waits for whom, what was decided, and the three things one can do about a proposal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_POST, require_safe
+
+from treasury.audit.record import record
+from treasury.controls import changes, connections, stops
+from treasury.models import Attachment, Change
+from treasury.transfers import contradictions, resolve
+from treasury.web import proposals, refusals
+from treasury.web.htmx import Request, answer, go, typed, wants_part, whole
+from treasury.web.pages import page_of
+from treasury.web.transfers import insist_on_role, refused_without_role
+
+ON_A_PAGE = 20
+READ = "evidence.read"
+
+
+def confirm_release(request: Request, change: int, digest: str, at: datetime) -> object:
+    return stops.confirm_release(change_id=change, by=request.user, digest=digest, at=at)
+
+
+def confirm_resolve(request: Request, change: int, digest: str, at: datetime) -> object:
+    return resolve.confirm(change_id=change, by=request.user, digest=digest, typed=typed(request, "typed"), at=at)
+
+
+def confirm_close(request: Request, change: int, digest: str, at: datetime) -> object:
+    said = typed(request, "typed")
+    return contradictions.confirm_close(change_id=change, by=request.user, digest=digest, typed=said, at=at)
+
+
+def confirm_connect(request: Request, change: int, digest: str, at: datetime) -> object:
+    login = request.POST.get("login", "")
+    return connections.confirm_connect(change_id=change, by=request.user, digest=digest, login=login, at=at)
+
+
+def confirm_set_up(request: Request, change: int, digest: str, at: datetime) -> object:
+    return connections.confirm_set_up(change_id=change, by=request.user, digest=digest, at=at)
+
+
+CONFIRM: Mapping[str, Callable[[Request, int, str, datetime], object]] = {
+    stops.RELEASE: confirm_release,
+    resolve.RESOLVE: confirm_resolve,
+    contradictions.CLOSE: confirm_close,
+    connections.CONNECT: confirm_connect,
+    connections.SET_UP: confirm_set_up,
+}
+
+
+def take(request: Request, change: Change, step: str, at: datetime) -> None:
+    """Confirm, decline or withdraw it: one call inward. Raises what the verbs raise."""
+    if step == "confirm":
+        if change.kind not in CONFIRM:
+            raise changes.MayNotChange("Nobody may decide this kind of change here.")
+        CONFIRM[change.kind](request, change.pk, request.POST.get("digest", ""), at)
+    elif step == "decline":
+        changes.decline(change_id=change.pk, by=request.user, reason=typed(request, "reason"), at=at)
+    else:
+        changes.withdraw(change_id=change.pk, by=request.user, at=at)
+
+
+def action_of(change: Change, step: str) -> str:
+    """What the log calls an attempt at it that was refused."""
+    return change.kind if step == "confirm" else f"change.{step}"
+
+
+@require_safe
+def show(request: Request) -> HttpResponse:
+    if without_role := refused_without_role(request, "changes"):
+        return without_role
+    return shown(request)
+
+
+@require_POST
+def step(request: Request, change_id: int, step: str) -> HttpResponse:
+    """One of the three steps, taken on the page of proposals."""
+    change = get_object_or_404(Change, pk=change_id)
+    if without_role := refused_without_role(request, "changes"):
+        return without_role
+    try:
+        take(request, change, step, timezone.now())
+    except refusals.REFUSALS as refusal:
+        refusals.note(request, refusal, action=action_of(change, step), subject=change.subject)
+        return shown(request, str(refusal), refusals.status_of(refusal))
+    return shown(request) if wants_part(request) else go(request, "changes")
+
+
+def shown(request: Request, refused: str = "", status: int = 200) -> HttpResponse:
+    context = context_of(request, timezone.now()) | {"refused": refused}
+    return answer(request, "changes/show.html", "changes/_changes.html", context, status=status)
+
+
+def context_of(request: Request, at: datetime) -> dict[str, Any]:
+    mine = [one.pk for one in proposals.waiting_for(request.user)]
+    waiting = [proposals.of(one, request.user, at) for one in changes.waiting().order_by("pk")]
+    decided = Change.objects.exclude(ruling=None).select_related("proposed_by", "decided_by").order_by("-pk")
+    page = page_of(decided, before=whole(request.GET.get("before", "")) or None, size=ON_A_PAGE, address=request.GET)
+    return {
+        "at": at,
+        "waiting": [one for one in waiting if one.change.pk in mine],
+        "others": [one for one in waiting if one.change.pk not in mine],
+        "decided": [proposals.of(one, request.user, at) for one in page.rows],
+        "page": page,
+        "live": any(one.awaits_look for one in waiting),
+    }
+
+
+@require_safe
+def evidence(request: Request, change_id: int, file_id: int) -> HttpResponse:
+    """A file as it was handed in, byte for byte; a browser saves it and opens nothing in it."""
+    change = get_object_or_404(Change, pk=change_id)
+    try:
+        insist_on_role(request)
+    except refusals.REFUSALS as refusal:
+        return refusals.refuse(request, refusal, action=READ, subject=change.subject)
+    file = Attachment.objects.filter(change=change, pk=file_id).first()
+    if file is None:
+        raise Http404
+    facts = {"change": change.pk, "file": file.name, "size": file.size, "sha256": file.sha256}
+    with transaction.atomic():
+        record(at=timezone.now(), by=request.user, action=READ, subject=change.subject, facts=facts)
+    response = HttpResponse(bytes(file.content), content_type=file.media_type)
+    response["Content-Disposition"] = content_disposition_header(True, file.name) or "attachment"
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,0 +1,201 @@
+"""Stop orders: what stands, what was released, and stopping: one person, after a page that says what it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.db.models import Q, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from treasury import venues
+from treasury.controls import changes, stops
+from treasury.controls.roles import OPERATORS, holds
+from treasury.models import Account, Balance, Change, Connection, Scope, State, StopOrder, Transfer, User
+from treasury.web import proposals, refusals
+from treasury.web.changes import action_of, take
+from treasury.web.htmx import Request, answer, go, typed, wants_part, whole
+from treasury.web.pages import page_of
+from treasury.web.proposals import Proposal
+from treasury.web.transfers import refused_without_role
+
+ON_A_PAGE = 20
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A stop order that stands: how many approved transfers it holds, and how far its release has come."""
+
+    order: StopOrder
+    held: int
+    release: Proposal | None
+    why_not_release: str
+
+
+class StopForm(forms.Form):
+    """``what`` is a scope and what it names: "everything:", "venue:<name>", "connection:3", "asset:USDT"."""
+
+    what = forms.ChoiceField(label="What must stop")
+    reason = forms.CharField(
+        label="Why it must stop", max_length=500, strip=True, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        chosen = self.fields["what"]
+        assert isinstance(chosen, forms.ChoiceField)
+        chosen.choices = choices()
+
+    def order(self) -> StopOrder:
+        """The order as it would be, not yet written."""
+        return StopOrder(**kept(named(self.cleaned_data["what"])))
+
+
+def choices() -> list[Any]:
+    connections = list(Connection.objects.all())
+    accounts = Account.objects.select_related("connection")
+    at_venues = sorted({one.venue for one in connections})
+    assets = sorted({asset.upper() for asset in Balance.objects.values_list("asset", flat=True).distinct()})
+    return [
+        ("", "Choose"),
+        ("everything:", "Everything"),
+        ("A venue", [(f"venue:{venue}", f"Everything at {venues.declared(venue).title}") for venue in at_venues]),
+        ("A connection", [(f"connection:{one.pk}", one.name) for one in connections]),
+        ("An account", [(f"account:{one.pk}", str(one)) for one in accounts]),
+        ("An asset", [(f"asset:{asset}", f"Every transfer of {asset}") for asset in assets]),
+    ]
+
+
+def named(what: str) -> dict[str, Any]:
+    """What stops.stop takes for a choice that the form has checked."""
+    scope, _, name = what.partition(":")
+    if scope == Scope.CONNECTION:
+        return {"connection": get_object_or_404(Connection, pk=name)}
+    if scope == Scope.ACCOUNT:
+        return {"account": get_object_or_404(Account.objects.select_related("connection"), pk=name)}
+    return {scope: True} if scope == Scope.EVERYTHING else {scope: name}
+
+
+def kept(given: dict[str, Any]) -> dict[str, Any]:
+    (scope,) = given
+    return {"scope": scope} if scope == Scope.EVERYTHING else {"scope": scope, **given}
+
+
+@require_safe
+def show(request: Request) -> HttpResponse:
+    if without_role := refused_without_role(request, "stops"):
+        return without_role
+    return shown(request)
+
+
+@require_POST
+def order(request: Request) -> HttpResponse:
+    """Stop what was chosen: first a page that says what it will do, then, with ``sure``, the stop itself."""
+    if not holds(request.user, OPERATORS):
+        return refused(request, stops.MayNotStop("Only an operator may stop sending."), "stop.order", "page:/stops/")
+    form = StopForm(request.POST)
+    if not form.is_valid():
+        return shown(request, form=form, status=422)
+    if request.POST.get("sure") != "yes":
+        return shown(request, form=form, asked=asked(form.order()))
+    try:
+        words = named(form.cleaned_data["what"])
+        stops.stop(**words, reason=form.cleaned_data["reason"], by=request.user, at=timezone.now())
+    except refusals.REFUSALS as refusal:
+        return refused(request, refusal, "stop.order", form.order().subject)
+    return done(request)
+
+
+@require_POST
+def release(request: Request, stop_id: int) -> HttpResponse:
+    """Propose that the stop may end; with ``change``, confirm what another operator proposed."""
+    order = get_object_or_404(StopOrder.objects.select_related("connection", "account__connection"), pk=stop_id)
+    at = timezone.now()
+    try:
+        if change := whole(request.POST.get("change", "")):
+            digest = request.POST.get("digest", "")
+            stops.confirm_release(change_id=change, by=request.user, digest=digest, at=at)
+        else:
+            reason = typed(request, "reason")
+            stops.propose_release(stop_order_id=stop_id, by=request.user, reason=reason, at=at)
+    except refusals.REFUSALS as refusal:
+        return refused(request, refusal, stops.RELEASE, order.subject)
+    return done(request)
+
+
+@require_POST
+def step(request: Request, change_id: int, step: str) -> HttpResponse:
+    """Confirm, decline or withdraw the proposal to release a stop."""
+    change = get_object_or_404(Change, pk=change_id, kind=stops.RELEASE)
+    if without_role := refused_without_role(request, "stops"):
+        return without_role
+    try:
+        take(request, change, step, timezone.now())
+    except refusals.REFUSALS as refusal:
+        return refused(request, refusal, action_of(change, step), change.subject)
+    return done(request)
+
+
+def refused(request: Request, refusal: Exception, action: str, subject: str) -> HttpResponse:
+    refusals.note(request, refusal, action=action, subject=subject)
+    if without_role := refused_without_role(request, "stops"):
+        return without_role
+    return shown(request, refused=str(refusal), status=refusals.status_of(refusal))
+
+
+def done(request: Request) -> HttpResponse:
+    return shown(request) if wants_part(request) else go(request, "stops")
+
+
+def shown(request: Request, *, status: int = 200, **words: Any) -> HttpResponse:
+    context = context_of(request, timezone.now()) | words
+    return answer(request, "stops/show.html", "stops/_stops.html", context, status=status)
+
+
+def context_of(request: Request, at: datetime) -> dict[str, Any]:
+    may_stop = holds(request.user, OPERATORS)
+    over = StopOrder.objects.exclude(released_at=None)
+    over = over.select_related("connection", "account__connection", "release__proposed_by", "release__decided_by")
+    before = whole(request.GET.get("before", "")) or None
+    return {
+        "at": at,
+        "may_stop": may_stop,
+        "may_propose": changes.why_not_propose(stops.RELEASE, request.user) is None,
+        "standing": [standing(order, request.user, at) for order in stops.standing()],
+        "page": page_of(over.order_by("-pk"), before=before, size=ON_A_PAGE, address=request.GET),
+        "form": StopForm() if may_stop else None,
+        "asked": None,
+        "refused": "",
+    }
+
+
+def standing(order: StopOrder, person: User, at: datetime) -> Standing:
+    change = stops.release_proposed(order)
+    return Standing(
+        order=order,
+        held=covered_by(order).filter(state=State.APPROVED).count(),
+        release=proposals.of(change, person, at, steps="/stops/changes/", target="stops") if change else None,
+        why_not_release=stops.why_not_release(order) or "",
+    )
+
+
+def asked(order: StopOrder) -> dict[str, Any]:
+    """What a stop would do, for the page before it."""
+    return {"order": order, "held": covered_by(order).filter(state=State.APPROVED).count()}
+
+
+def covered_by(order: StopOrder) -> QuerySet[Transfer]:
+    """The transfers that a stop order stands in the way of."""
+    narrow = {
+        Scope.EVERYTHING: Q(),
+        Scope.VENUE: Q(connection__venue=order.venue),
+        Scope.CONNECTION: Q(connection=order.connection_id),
+        Scope.ASSET: Q(asset__iexact=order.asset),
+        Scope.ACCOUNT: Q(source=order.account_id) | Q(destination=order.account_id),
+    }
+    return Transfer.objects.filter(narrow[Scope(order.scope)])
