@@ -17,6 +17,17 @@
     [...region.querySelectorAll("input:not([type=hidden]), textarea")].some(
       (box) => box.value !== box.defaultValue || box.checked !== box.defaultChecked,
     );
+  // What a refused form gives back looks untouched, and a swap would take it away, with the refusal itself.
+  const refusal = (region) => region.querySelector("[role=alert]");
+  const inUse = (region) => typedIn(region) || refusal(region) !== null;
+  const sayItStandsStill = (region) => {
+    const place = refusal(region)?.querySelector("span, p");
+    if (!place || place.querySelector(".as-of")) return;
+    const sentence = document.createElement("span");
+    sentence.className = "as-of";
+    sentence.textContent = " What stands below is of that moment; reload the page to see it as it is now.";
+    place.append(sentence);
+  };
   // A heading that was focused to be read aloud is not in use; a control is.
   const focused = (region) =>
     region !== null && region.contains(document.activeElement) &&
@@ -26,7 +37,10 @@
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (!isPoll(event)) return;
     const region = event.detail.elt;
-    if (paused || document.hidden || typedIn(region) || focused(region) || focused(house())) event.preventDefault();
+    if (paused || document.hidden || inUse(region) || focused(region) || focused(house())) {
+      event.preventDefault();
+      sayItStandsStill(region);
+    }
   });
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) htmx.trigger(house(), "seen-again");
@@ -34,12 +48,12 @@
 
   // Nobody loses what they have typed because a poll finds the session over: the next step says so.
   document.addEventListener("htmx:beforeOnLoad", (event) => {
-    if (isPoll(event) && event.detail.xhr.getResponseHeader("HX-Redirect") && typedIn(document)) event.preventDefault();
+    if (isPoll(event) && event.detail.xhr.getResponseHeader("HX-Redirect") && inUse(document)) event.preventDefault();
   });
 
   // The answer may arrive after somebody has begun to type, or has gone into the header, which it replaces as well.
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (isPoll(event) && (typedIn(event.detail.elt) || focused(house()))) event.detail.shouldSwap = false;
+    if (isPoll(event) && (inUse(event.detail.elt) || focused(house()))) event.detail.shouldSwap = false;
   });
 
   // What was folded open stays open.
@@ -53,6 +67,7 @@
   document.addEventListener("htmx:afterSwap", (event) => {
     for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
     showLiveSwitch();
+    showWhere();
     tick();
     const verb = event.detail.requestConfig?.verb;
     if (verb !== "post" && !reading) return;
@@ -63,6 +78,17 @@
       place.setAttribute("tabindex", "-1");
       place.focus({ preventScroll: verb !== "post" });
     }
+  });
+
+  // A step that leaves no trace where one looks is said beside the page, until the next one.
+  document.addEventListener("noted", (event) => {
+    const sentence = document.createElement("p");
+    sentence.className = "notice noted";
+    sentence.textContent = event.detail.sentence;
+    document.getElementById("alerts").replaceChildren(sentence);
+  });
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (!isPoll(event)) document.querySelector("#alerts .noted")?.remove();
   });
 
   // No answer, or one that nobody foresaw: nobody may take silence for a no.
@@ -109,6 +135,13 @@
   };
   setInterval(tick, 5000);
 
+  // Where the sections do not fit side by side, the one that is open is in sight.
+  const showWhere = () => {
+    const here = document.querySelector(".sections [aria-current]");
+    const bar = here?.parentElement;
+    if (bar) bar.scrollLeft = here.offsetLeft - (bar.clientWidth - here.offsetWidth) / 2;
+  };
+  showWhere();
   const showLiveSwitch = () => {
     live.hidden = !paused && !polls();
   };

@@ -22,8 +22,17 @@ from treasury.launch import places, postgres, postmaster
 from treasury.launch.processes import _die_with
 
 QUEUES = {"sends": 2, "reads": 2, "chores": 2}  # and how many processes each of its workers has
-RESTARTED_AFTER = 4.0  # seconds after one of a worker's processes was killed
-FIGURES = ("kills", "suspensions", "beat kills", "database restarts", "queues emptied", "messages doubled", "revived")
+ENDED_ITSELF = 75  # treasury.lifeline.ENDED, which needs Django to be set up
+FIGURES = (
+    "kills",
+    "suspensions",
+    "beat kills",
+    "database restarts",
+    "queues emptied",
+    "messages doubled",
+    "revived",
+    "silent workers that ended themselves",
+)
 
 
 @dataclass
@@ -70,6 +79,7 @@ class Crew:
         for worker in self.workers:
             if worker.process.poll() is not None:
                 self._kill_group(worker)
+                self.counts["silent workers that ended themselves"] += worker.process.returncode == ENDED_ITSELF
                 self._insist_that_it_works(worker)
                 worker.process = self._spawn(worker.name, worker.command, worker.env)
                 worker.started_at = time.monotonic()
@@ -99,21 +109,8 @@ class Crew:
         if only_child:
             with contextlib.suppress(psutil.NoSuchProcess, IndexError):
                 dice.choice(psutil.Process(worker.process.pid).children()).kill()
-            self._restart_soon(worker)
         else:
             self._kill_group(worker)
-
-    def _restart_soon(self, worker: Worker) -> None:
-        """A pool of Celery's on pgmq may hang for good when one of its processes is killed: somebody restarts it."""
-        killed = worker.process
-
-        def again() -> None:
-            if worker.process is killed:
-                self._signal(worker, signal.SIGKILL)
-
-        alarm = threading.Timer(RESTARTED_AFTER, again)
-        alarm.daemon = True
-        alarm.start()
 
     def kill_beat(self, dice: random.Random) -> None:
         self.counts["beat kills"] += 1

@@ -18,6 +18,8 @@ from treasury.launch import places, postgres
 def pytest_load_initial_conftests() -> Generator[None, None, None]:
     """A wrapper, so that it comes before pytest-django, which reads the settings in this hook."""
     os.environ.setdefault("TREASURY_MODE", "practice")
+    # A test case keeps one transaction open while it waits for whatever it waits for.
+    os.environ.setdefault("TREASURY_IDLE_IN_TRANSACTION_SECONDS", "3600")
     if not os.environ.get("DATABASE_URL"):
         postgres.stop_on_sigterm()
         try:

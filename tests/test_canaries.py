@@ -314,7 +314,7 @@ def test_connecting_that_fails_in_any_way_leaves_no_secret_anywhere(
     newest = connections.newest_look(change)
     assert newest is not None
     said = {"digest": change.digest, "login": newest.login}
-    response = client.post(f"/connections/proposals/{change.pk}/confirm/", said, follow=True)
+    response = client.post(f"/changes/{change.pk}/confirm/", said, follow=True)
     net.said.append(("the answer to a confirmation", response.content.decode()))
     assert Connection.objects.get().name == "the one that is confirmed"
     look_at_every_page(net, auditor)

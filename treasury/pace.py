@@ -1,8 +1,10 @@
 """The product's declared waits, divided by TIME_SCALE: a rehearsal of a day then takes minutes.
 
-The scale is 1 except in practice and tests (``treasury.settings`` refuses it in real mode). What a venue itself
-counts by its own clock (the window in which it takes a signed request, how long it remembers a key, a wait that it
-names) is not ours to shorten and stays as it is.
+The scale is 1 except in practice and tests (``treasury.settings`` refuses it in real mode). It shortens what the
+product waits for, also where it waits for something that a venue counts by its own clock, which nobody shortens: the
+window in which it takes a signed request, or how long it remembers a key. A hurried rehearsal is therefore less patient
+than the product with real money; it proves the steps and not the waits. Waits that a venue names stay as it names them,
+and so do those that are not about a transfer's life (how long a page awaits an answer, how long a route is remembered).
 """
 
 from __future__ import annotations

@@ -144,6 +144,10 @@ DATABASES = {
     }
 }
 # Threads of the web server share connections through psycopg's pool (measured: twice the requests of CONN_MAX_AGE).
+# A process that is suspended in a transaction must not hold its locks, and the claims' lock, for as long as it sleeps.
+IDLE_IN_TRANSACTION = whole("TREASURY_IDLE_IN_TRANSACTION_SECONDS", 15)
+_options = f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION}s"
+_database["OPTIONS"]["options"] = f"{_database['OPTIONS'].get('options', '')} {_options}".strip()
 _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10}
 
 AUTH_USER_MODEL = "treasury.User"

@@ -17,6 +17,7 @@ from django.db import connection as database
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from treasury import lifeline as lifeline  # its signals
 from treasury.audit import anchors, chain
 from treasury.balances import routes
 from treasury.balances.refresh import REFRESH, NotRead, refresh
@@ -167,7 +168,7 @@ def dispatch_connection(connection_id: int) -> None:
 @app.task(name="treasury.tick_settle")
 def tick_settle() -> None:
     wake("settle_connection", "reads", connections_of(due(*SOUGHT)))
-    wake("look_back_connection", "reads", connections_of(stops.to_look_back()))
+    wake("look_back_connection", "reads", connections_of(stops.to_look_back(timezone.now())))
 
 
 @app.task(name="treasury.look_back_connection")
@@ -175,7 +176,7 @@ def look_back_connection(connection_id: int) -> None:
     """After a restore: ask the venue about each transfer that may have been sent and forgotten."""
     connection = Connection.objects.get(pk=connection_id)
     with one_at_a_time(connection, "look back") as mine:
-        for transfer in stops.to_look_back().filter(connection=connection).order_by("pk") if mine else ():
+        for transfer in stops.to_look_back(timezone.now()).filter(connection=connection)[:50] if mine else ():
             if not alive(heartbeats.READS):
                 return
             try:
@@ -205,6 +206,8 @@ def tick_expire() -> None:
             cancel.expire(reference=transfer.reference, at=timezone.now())
         except access.NotNow as moved_on:
             log.info("%s", moved_on)
+        except Exception:  # whatever it is, it concerns this transfer alone
+            log.exception("%s: expire failed", transfer.reference)
 
 
 @app.task(name="treasury.tick_refresh")

@@ -20,7 +20,7 @@ import connectors
 from connectors.core import discovery
 from connectors.core.errors import VenueError
 from connectors.core.protocol import Connector, Limit, Venue, VenueAccount
-from treasury.models import Account, CallWindow, Connection, ConnectionHealth
+from treasury.models import Account, CallWindow, Connection, ConnectionHealth, Transfer
 from treasury.models.text import clean
 from treasury.pace import paced_venue
 
@@ -106,7 +106,10 @@ def seal_proposed(*, name: str, venue: str, environment: str, credentials: Mappi
 
 def are_the_same(sealed: str, credentials: Mapping[str, str]) -> bool:
     """Whether these very credentials were sealed there: a form that was posted twice."""
-    found: bool = _decrypted(sealed, "the proposal")["credentials"] == dict(credentials)
+    try:
+        found: bool = _decrypted(sealed, "the proposal")["credentials"] == dict(credentials)
+    except CannotOpen:  # sealed under a key that is gone
+        return False
     return found
 
 
@@ -281,3 +284,9 @@ def _keys() -> MultiFernet:
 def has_route(source: Account, destination: Account) -> bool:
     """Whether the venue moves money from the one account to the other, as its module declares."""
     return (source.kind, destination.kind) in declared(source.connection.venue).routes
+
+
+def is_searchable(transfer: Transfer) -> bool:
+    """Whether the venue keeps records of such a move at all, as its module declares."""
+    resend = declared(transfer.connection.venue).resend
+    return resend is None or (transfer.source.kind, transfer.destination.kind) not in resend.unsearchable

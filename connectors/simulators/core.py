@@ -142,9 +142,9 @@ class Simulator:
         """The requests that came, oldest first, whose method and target contain `match`."""
         return [request for request in list(self._requests) if match in request.target]
 
-    def set_balance(self, address: str, asset: str, amount: str) -> None:
-        """Set what the first practice login holds there."""
-        self.ledger.set_balance(self.login_of(self.credentials), address, asset, amount)
+    def set_balance(self, address: str, asset: str, amount: str, *, login: str = "") -> None:
+        """Set what a login holds there; the first practice login's without one."""
+        self.ledger.set_balance(login or self.login_of(self.credentials), address, asset, amount)
 
     def balance(self, address: str, asset: str) -> str:
         """What the first practice login holds there."""
@@ -246,7 +246,9 @@ class _Handler(BaseHTTPRequestHandler):
             body=self.rfile.read(int(length)),
             at=time.time(),
         )
-        if path.startswith(CONTROL):
+        if path == "/favicon.ico":  # a browser's own wish, no request to the venue
+            self.write(Reply(status=204))
+        elif path.startswith(CONTROL):
             status, headers, body = control(self.server.simulator, request)
             self.write(Reply(status=status, headers=headers, body=body))
         else:

@@ -3,7 +3,7 @@
 GET  /_simulator/        the page
 GET  /_simulator/state   balances, effects, transfers, waiting faults, requests
 POST /_simulator/faults  add a fault: kind, match, times, seconds, code, text (JSON object or form)
-POST /_simulator/balance set a balance of the practice login: address, asset, amount
+POST /_simulator/balance set a balance: login (without it the first), address, asset, amount
 POST /_simulator/clear   forget faults and requests
 
 A form is answered with the way back to the page, JSON with JSON; what makes no sense with 422.
@@ -28,7 +28,7 @@ class Controlled(Protocol):
 
     def fault(self, kind: str, *, match: str, times: int | None, seconds: float, code: int, text: str) -> None: ...
 
-    def set_balance(self, address: str, asset: str, amount: str) -> None: ...
+    def set_balance(self, address: str, asset: str, amount: str, *, login: str) -> None: ...
 
     def spare(self) -> list[tuple[str, Mapping[str, str]]]: ...
 
@@ -67,7 +67,8 @@ def control(simulator: Controlled, request: Asked) -> Response:
     try:
         act(simulator, _words(request.body, speaks_json=speaks_json))
     except (ValueError, TypeError, InvalidOperation, KeyError) as error:
-        return _json(422, {"error": f"{type(error).__name__}: {error}"})
+        sentence = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        return _json(422, {"error": f"Nothing was changed. {sentence}"})
     if speaks_json:
         return _json(200, {"done": task})
     return 303, {"Location": "/_simulator/"}, b""
@@ -96,7 +97,18 @@ def _set_balance(simulator: Controlled, words: Mapping[str, str | None]) -> None
     amount = Decimal(words["amount"] or "")
     if not amount.is_finite():
         raise ValueError("An amount must be a finite number.")
-    simulator.set_balance(words["address"] or "", words["asset"] or "", format(amount, "f"))
+    address, asset = words["address"] or "", words["asset"] or ""
+    if not asset:
+        raise ValueError("Say which asset.")
+    balances = simulator.state()["balances"]
+    login = words.get("login") or next(iter(balances))
+    if login not in balances:
+        raise ValueError(f"There is no login {login!r}. There are: {', '.join(balances)}.")
+    known = balances[login]
+    # Below an address a venue keeps pockets of it: SPOT/frozen.
+    if not any(address == one or address.startswith(f"{one}/") for one in known):
+        raise ValueError(f"{login} has no account {address!r}. It has: {', '.join(known)}.")
+    simulator.set_balance(address, asset, format(amount, "f"), login=login)
 
 
 def _clear(simulator: Controlled, _words: Mapping[str, str | None]) -> None:
@@ -125,6 +137,9 @@ def _page(simulator: Controlled) -> str:
         for asset, amount in assets.items()
     ]
     words = ("kind", "match", "times", "seconds", "code", "text")
+    logins = "".join(f'<option value="{escape(login)}">{escape(login)}</option>' for login in state["balances"])
+    known = sorted({address for addresses in state["balances"].values() for address in addresses})
+    accounts = "".join(f'<option value="{escape(address)}"></option>' for address in known)
     faults = [[fault[word] for word in words] for fault in state["faults"]]
     moves = ("key", "source", "destination", "asset", "amount", "status")
     transfers = [[move[word] for word in moves] for move in reversed(state["transfers"][-50:])]
@@ -145,9 +160,11 @@ def _page(simulator: Controlled) -> str:
 <p><button>Add</button></p></form>
 <form method="post" action="/_simulator/clear"><p><button>Forget faults and requests</button></p></form>
 <h2>Set a balance</h2>
-<form method="post" action="/_simulator/balance"><p><label>Account <input name="address"></label>
-<label>Asset <input name="asset"></label>
-<label>Amount <input name="amount"></label> <button>Set</button></p></form>
+<form method="post" action="/_simulator/balance"><p><label>Login <select name="login">{logins}</select></label>
+<label>Account <input name="address" list="accounts" required></label>
+<datalist id="accounts">{accounts}</datalist>
+<label>Asset <input name="asset" required></label>
+<label>Amount <input name="amount" required></label> <button>Set</button></p></form>
 <h2>Spare logins</h2>
 <p>Practice does not connect these by itself; connect one to see how that is done. They open nothing else.</p>
 {_table(("login", "field", "value"), spare)}

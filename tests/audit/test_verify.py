@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -144,6 +148,20 @@ def test_verify_audit_names_the_first_broken_entry_and_exits_with_1(entries: lis
     assert f"BROKEN at link 5: entry {entries[4]} was changed" in said
     assert "whole" not in said
     assert code == 1
+
+
+def test_without_a_database_verify_audit_says_one_sentence_and_exits_with_2(tmp_path: Path) -> None:
+    """Of an address where no database is, and of a folder in which none was ever started."""
+    for more in ({"DATABASE_URL": f"postgresql://nobody@/none?host={tmp_path}"}, {"TREASURY_HOME": str(tmp_path)}):
+        kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "TREASURY_HOME")}
+        ended = subprocess.run(
+            [sys.executable, "manage.py", "verify_audit"], env=kept | more, capture_output=True, text=True, timeout=60
+        )
+        assert ended.returncode == 2, ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert ended.stderr.count("\n") == 1
+        assert "Nothing was verified: the database could not be read." in ended.stderr
+        assert "whole" not in ended.stdout
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

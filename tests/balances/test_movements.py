@@ -108,7 +108,7 @@ def test_what_others_do_to_a_quiet_account_stops_it_and_says_why(unified: Accoun
     read(unified.connection)
     order = StopOrder.objects.get()
     assert (order.scope, order.account, order.by) == (Scope.ACCOUNT, unified, "drift")
-    for words in ("1\u2009000", "950", "no transfer of ours did that, and nothing explains \u221250 USDT"):
+    for words in ("1\u202f000", "950", "no transfer of ours did that, and nothing explains \u221250 USDT"):
         assert words in order.reason
     assert parts(unified) == [("0", "-50")]
     assert Movement.objects.get().tripped
@@ -117,6 +117,17 @@ def test_what_others_do_to_a_quiet_account_stops_it_and_says_why(unified: Accoun
     read(unified.connection, 2 * LATER)
     assert StopOrder.objects.count() == len(notices()) == 1
     assert mark(unified) == "950"
+
+
+def test_while_it_stands_stopped_further_changes_are_listed_and_are_no_further_stops(
+    unified: Account, venue: Simulator
+) -> None:
+    declare_quiet(unified)
+    for number, left in enumerate(("950", "951", "952"), start=1):
+        venue.set_balance("UNIFIED", "USDT", left)
+        read(unified.connection, number * LATER)
+    assert [row.tripped for row in Movement.objects.all()] == [True, True, True]
+    assert StopOrder.objects.count() == 1
 
 
 def test_within_tolerance_a_quiet_account_is_only_listed(

@@ -37,7 +37,9 @@ def test_two_operators_connect_a_venue_by_hand(
     page = open_as(operator2, "/connections/")
     connections.look(change_id=change.pk, at=timezone.now())
     expect(page.get_by_text("The key may read and write.")).to_be_visible()  # by itself: the part polls
+    page.get_by_role("link", name="Confirm or decline it").click()
     page.get_by_role("button", name="Confirm: connect it").click()
+    page.get_by_role("link", name="Bybit two").click()
     expect(page.get_by_role("heading", name="Bybit two", exact=True)).to_be_visible()
     assert Connection.objects.get().name == "Bybit two"
 

@@ -218,7 +218,7 @@ def test_from_decides_what_to_offers_and_keeps_what_was_typed(
     to.select_option(str(fund.pk))
     page.get_by_label("Asset").fill("USDT")
     page.get_by_label("Reason").focus()
-    expect(page.locator("#draft-limits")).to_contain_text("1\u2009000 USDT of Unified Trading can be moved")
+    expect(page.locator("#draft-limits")).to_contain_text("1\u202f000 USDT of Unified Trading can be moved")
     expect(to).to_have_value(str(fund.pk))
     expect(page.get_by_label("Amount")).to_have_value("12.5")
     expect(page.get_by_label("Reason")).to_have_value("Top up")

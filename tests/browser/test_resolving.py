@@ -84,6 +84,43 @@ def test_what_was_chosen_survives_the_polls(
     expect(page.get_by_role("radio", name=re.compile("^It did not"))).to_be_checked()
 
 
+def test_what_was_typed_survives_a_refusal_and_the_polls_after_it(
+    open_as: Open, approved: Make, operator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer = doubtful(approved(), monkeypatch)
+    page = open_as(operator, f"/transfers/{transfer.reference}/")
+    page.get_by_role("radio", name=re.compile("^It moved")).check()
+    page.get_by_label("What the venue's screen shows").fill("The history lists it as completed")
+    page.get_by_label("The venue's record id").fill("V-77")
+    page.get_by_label(f"Type {transfer.reference} to confirm").fill("TR-1")
+    page.get_by_role("button", name="Propose").click()
+    expect(page.get_by_role("alert")).to_contain_text(f"Type {transfer.reference} to confirm")
+    page.locator("main").focus()
+    page.wait_for_timeout(5_000)  # two polls of the card
+    expect(page.get_by_role("alert")).to_contain_text("reload the page to see it as it is now")
+    expect(page.get_by_role("alert")).to_have_text(re.compile("^(?!.*reload.*reload)", re.DOTALL))
+    expect(page.get_by_label("What the venue's screen shows")).to_have_value("The history lists it as completed")
+    expect(page.get_by_label("The venue's record id")).to_have_value("V-77")
+    expect(page.get_by_role("radio", name=re.compile("^It moved"))).to_be_checked()
+    page.get_by_label(f"Type {transfer.reference} to confirm").fill(transfer.reference)
+    page.get_by_role("button", name="Propose").click()
+    expect(page.get_by_text("You proposed this; someone else must confirm it.")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_chosen_file_survives_the_polls(
+    open_as: Open, approved: Make, operator: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    screen = tmp_path / "screen.txt"
+    screen.write_text("completed")
+    transfer = doubtful(approved(), monkeypatch)
+    page = open_as(operator, f"/transfers/{transfer.reference}/")
+    page.get_by_label("Files, if you have any").set_input_files(screen)
+    page.locator("main").focus()
+    page.wait_for_timeout(5_000)  # two polls of the card
+    assert page.get_by_label("Files, if you have any").evaluate("box => box.files.length") == 1
+
+
 def test_a_stop_is_made_on_one_page_and_released_on_another(
     open_as: Open, connection: Connection, operator: User, operator2: User
 ) -> None:
@@ -91,13 +128,19 @@ def test_a_stop_is_made_on_one_page_and_released_on_another(
     page.get_by_label("What must stop").select_option("venue:bybit")
     page.get_by_label("Why it must stop").fill("Their notice")
     page.get_by_role("button", name="Stop…").click()
-    expect(page.get_by_role("heading", name="Stop everything at bybit?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Stop everything at Bybit?")).to_be_visible()
     assert not StopOrder.objects.exists()
     page.get_by_role("button", name="Stop sending now").dblclick()
-    expect(page.get_by_text("Everything at bybit is stopped").first).to_be_visible()
+    expect(page.get_by_text("Everything at Bybit is stopped").first).to_be_visible()
     page.get_by_label("Why it may go on").fill("Over")
     page.get_by_role("button", name="Propose release").click()
     expect(page.get_by_text("You proposed this")).to_be_visible()
+    page.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_text("Withdrawn. Nothing was changed; you may propose anew.")).to_be_visible()
+    page.get_by_label("Why it may go on").fill("Over, I am sure")
+    page.get_by_role("button", name="Propose release").click()
+    expect(page.get_by_text("You proposed this")).to_be_visible()
+    expect(page.get_by_text("Withdrawn. Nothing was changed")).to_have_count(0)
     page = open_as(operator2, "/stops/")
     page.get_by_role("button", name="Confirm: release the stop").click()
     expect(page.get_by_text("No stop order stands.")).to_be_visible()

@@ -344,6 +344,33 @@ def test_the_control_page_works_without_script(sim: Simulator) -> None:
     assert code(ask(sim, TRANSFER, body=order())) == 0
 
 
+def test_a_balance_is_set_for_the_login_that_is_chosen_and_only_where_there_is_an_account(sim: Simulator) -> None:
+    first, second = sim.ledger.balances()
+    words = {"login": second, "address": "FUND", "asset": "ADA", "amount": "5"}
+
+    def tell(**changed: str) -> httpx.Response:
+        return httpx.post(sim.url + "/_simulator/balance", data=words | changed, trust_env=False)
+
+    page = httpx.get(sim.url + "/_simulator/", trust_env=False).text
+    assert f'<option value="{second}">' in page
+    assert '<option value="UNIFIED"></option>' in page
+    assert tell().status_code == 303
+    assert sim.ledger.balances()[second]["FUND"]["ADA"] == "5"
+    assert "ADA" not in sim.ledger.balances()[first]["FUND"]
+    wrong = tell(address="SPOT")
+    assert wrong.status_code == 422
+    assert wrong.json()["error"] == f"Nothing was changed. {second} has no account 'SPOT'. It has: UNIFIED, FUND."
+    assert f"There are: {first}, {second}." in tell(login="nobody").json()["error"]
+    assert tell(asset="").status_code == tell(amount="x").status_code == 422
+    assert sim.ledger.balances()[second].keys() == {"UNIFIED", "FUND"}
+
+
+def test_a_browsers_wish_for_an_icon_is_no_request_to_the_venue(sim: Simulator) -> None:
+    before = len(sim.requests())
+    assert httpx.get(sim.url + "/favicon.ico", trust_env=False).status_code == 204
+    assert len(sim.requests()) == before
+
+
 def test_the_control_speaks_json(sim: Simulator) -> None:
     def tell(task: str, words: Any) -> int:
         return httpx.post(sim.url + f"/_simulator/{task}", json=words, trust_env=False).status_code
@@ -355,6 +382,7 @@ def test_the_control_speaks_json(sim: Simulator) -> None:
     assert tell("faults", [1]) == 422
     assert tell("balance", {"address": "FUND", "asset": "SOL", "amount": "7.50"}) == 200
     assert tell("balance", {"address": "FUND", "asset": "SOL", "amount": "NaN"}) == 422
+    assert tell("balance", {"address": "FUND/frozen", "asset": "SOL", "amount": "1"}) == 200
     assert tell("nothing", {}) == 404
     state = httpx.get(sim.url + "/_simulator/state", trust_env=False).json()
     assert state["balances"][sim.login_of(sim.credentials)]["FUND"]["SOL"] == "7.50"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime
+from threading import Event
 from typing import Any
 
 import pytest
@@ -11,11 +13,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from connectors.simulators.core import Simulator
+from tests.audit.log import Beside
 from treasury import tasks, venues
 from treasury.balances.refresh import refresh
 from treasury.controls import changes, connections
 from treasury.controls.connections import NoLongerFits, NotProposed, SetUp
-from treasury.models import Account, AuditEntry, Change, Connection, ConnectionHealth, FirstLook, Ruling, User
+from treasury.models import Account, AuditEntry, Change, Connection, ConnectionHealth, FirstLook, Ruling, Transfer, User
+from treasury.transfers import dispatch
 
 pytestmark = pytest.mark.django_db
 
@@ -372,3 +376,34 @@ def test_a_confirmation_clicked_twice_changes_once(connection: Connection, opera
         apply(change, operator2)
     assert Change.objects.get(pk=change.pk).ruling == Ruling.APPLIED
     assert AuditEntry.objects.filter(action="account.set_up").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_setting_accounts_up_and_a_claim_at_once_do_not_wait_for_each_other(
+    approved: Callable[..., Transfer], operator: User, operator2: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both lock the connection first, then its accounts."""
+    transfer = approved()
+    health = ConnectionHealth.objects.get(connection=transfer.connection)
+    health.reported = [*health.reported, {"address": "NEW", "kind": "UNIFIED", "title": "New"}]
+    health.save()
+    wanted = [connections.SetUp("UNIFIED", "Renamed", False), connections.SetUp("NEW", "New", False)]
+    at = timezone.now()
+    asked = connections.propose_set_up(
+        connection=transfer.connection, accounts=wanted, reason="names", by=operator, at=at
+    )
+    begun, save = Event(), Account.save
+
+    def slowly(self: Account, *args: Any, **options: Any) -> None:
+        begun.set()
+        time.sleep(0.5)
+        save(self, *args, **options)
+
+    monkeypatch.setattr(Account, "save", slowly)
+    setting_up = Beside(
+        lambda: connections.confirm_set_up(change_id=asked.pk, by=operator2, digest=asked.digest, at=at)
+    )
+    assert begun.wait(30)
+    assert dispatch.claim(reference=transfer.reference, at=timezone.now()) is not None
+    setting_up.join()
+    assert Account.objects.filter(title="Renamed").exists()

@@ -20,6 +20,7 @@ from celery.signals import beat_init, worker_init
 from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from tests.audit.log import by_force, seal_all, sql, write
 from tests.audit.test_anchors import cut_to
@@ -199,7 +200,7 @@ def test_a_worker_looks_before_it_takes_a_task(home: Home) -> None:
 def test_the_release_waits_until_every_unended_transfer_was_looked_up(home: Home, submitted: Any) -> None:
     submitted()
     Home.objects.update(cluster="7")
-    order = restores.watch(at=NOON)
+    order = restores.watch(at=timezone.now())
     assert order is not None
     assert "1 unended transfer must be" in str(stops.why_not_release(order))
 

@@ -169,6 +169,27 @@ def test_a_stop_of_every_scope_holds_what_it_covers(
     assert f"{stops.covered(order)} is stopped since" in transfer.held
 
 
+@pytest.mark.parametrize("scope", ["everything", "venue", "connection", "asset", "source", "destination"])
+def test_what_an_order_covers_and_what_covers_a_transfer_are_the_same(
+    approved: Callable[..., Transfer], operator: User, scope: str
+) -> None:
+    transfer, at = approved(), timezone.now()
+    order = stops.stop(reason="drill", by=operator, at=at, **scopes(transfer)[scope])  # type: ignore[arg-type]
+    assert Transfer.objects.filter(stops.covered_by(order)).get() == transfer
+    assert stops.standing_for(transfer) == order
+    other = stops.stop(reason="drill", by=operator, at=at, venue="xt")
+    assert stops.held_by([order, other]) == [1, 0]
+    assert stops.standing_over(transfer.connection).contains(order) == (scope in ("everything", "venue", "connection"))
+
+
+def test_a_stop_of_a_venue_is_called_by_its_title(connection: Connection, operator: User) -> None:
+    def called(venue: str) -> str:
+        return stops.covered(stops.stop(venue=venue, reason="drill", by=operator, at=timezone.now()))
+
+    assert called("bybit") == "everything at Bybit"
+    assert called("closed-long-ago") == "everything at closed-long-ago"
+
+
 def test_a_stop_leaves_alone_what_it_does_not_cover(approved: Callable[..., Transfer], operator: User) -> None:
     transfer = approved()
     other = Account.objects.create(connection=transfer.connection, address="OTHER", kind="UNIFIED", title="Other")

@@ -728,13 +728,13 @@ def full(claimed: Transfer, operator: User) -> Transfer:
     LookUp.objects.create(transfer=claimed, at=at, state="UNCLEAR", searched=True, found=False)
     order = stops.stop(connection=claimed.connection, reason="drill", by=operator, at=at)
     change = stops.propose_release(stop_order_id=order.pk, by=operator, reason="drill over", at=at)
-    Attachment.objects.create(change=change, name="a.txt", media_type="text/plain", size=1, sha256="", content=b"a")
     FirstLook.objects.create(change=change, at=at)
     Contradiction.objects.create(transfer=claimed, at=at, words="It moved.")
     held = {"account": claimed.source, "asset": "USDT", "since": at, "at": at, "tripped": False}
     Movement.objects.create(before=1, after=2, ours=0, rest=1, **held)
     with guards_asleep():
         Resolution.objects.create(transfer=claimed, moved=True, change=change, at=at)
+        Attachment.objects.create(change=change, name="a.txt", media_type="text/plain", size=1, sha256="", content=b"a")
     with guards_asleep():  # as if the sealer had been: it waits for every other session of the server
         sql("INSERT INTO treasury_auditlink (seq, entry_id, hash) SELECT 1, min(id), %s FROM treasury_auditentry", b"1")
         sql(
@@ -937,6 +937,27 @@ def test_a_resolution_rests_on_a_change_that_another_confirmed(
 def test_a_maker_does_not_confirm_what_became_of_their_own(claimed: Transfer, operator: User) -> None:
     with refused(NOT_ALLOWED, "two people resolve"):
         resolve(claimed, resolving(claimed, operator, claimed.maker))
+
+
+def test_a_contradiction_is_never_born_closed(claimed: Transfer, operator: User) -> None:
+    with refused(NOT_ALLOWED, "open before two people close it"):
+        number = proposed(operator, kind="contradiction.close")
+        columns = {"transfer_id": claimed.pk, "at": timezone.now(), "words": "x", "closed_at": timezone.now()}
+        insert("treasury_contradiction", {**columns, "moved": False, "change_id": number})
+
+
+def test_a_file_is_not_added_to_what_others_are_reading(operator: User) -> None:
+    with transaction.atomic(durable=True):
+        number = proposed(operator)
+    file = {"name": "a.txt", "media_type": "text/plain", "size": 1, "content": b"a"}
+    with refused(NOT_ALLOWED, "not proposed with it"):
+        digest = hashlib.sha256(b"a").hexdigest()
+        insert("treasury_attachment", {**file, "change_id": number, "sha256": digest})
+
+
+def test_what_both_accounts_held_at_the_claim_stays(claimed: Transfer) -> None:
+    with refused(FROZEN, "the rest never again"):
+        sql("UPDATE treasury_attempt SET before = %s", json.dumps({"source": {"total": "5"}}))
 
 
 def test_what_is_not_in_flight_is_not_resolved(submitted: Made, operator: User, checker: User) -> None:

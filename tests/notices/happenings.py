@@ -107,6 +107,12 @@ def stopped(transfer: Transfer, by: User) -> stops.StopOrder:
     return stops.stop(connection=transfer.connection, reason="fire drill", by=by, at=timezone.now())
 
 
+def released(order: stops.StopOrder, by: User, other: User) -> None:
+    at = timezone.now()
+    proposal = stops.propose_release(stop_order_id=order.pk, by=by, reason="the drill is over", at=at)
+    stops.confirm_release(change_id=proposal.pk, by=other, digest=proposal.digest, at=at)
+
+
 def log_broken(at: datetime | None = None) -> None:
     seal_all()
     first = "(SELECT min(id) FROM treasury_auditentry)"

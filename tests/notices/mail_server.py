@@ -13,11 +13,14 @@ from typing import Self
 
 
 class MailServer:
-    """``letters`` is what it took; ``answers`` maps the first word of a command to what is said instead."""
+    """``letters`` is what it took; ``answers`` maps the first word of a command to what is said instead; ``refused``
+    maps a recipient to what is said to it; ``asked`` is every recipient that was named, in order."""
 
     def __init__(self) -> None:
         self.letters: list[EmailMessage] = []
         self.answers: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
+        self.asked: list[str] = []
         self.sessions = 0
         self.on_taken: Callable[[], None] = lambda: None
         office = self
@@ -30,7 +33,11 @@ class MailServer:
                 self._say(office.answers.get("HELLO", "220 mail.test ready"))
                 while line := self.rfile.readline().decode().strip():
                     word = line.partition(" ")[0].upper()
-                    if word in office.answers:
+                    recipient = line.partition("<")[2].partition(">")[0] if word == "RCPT" else ""
+                    office.asked += [recipient] if recipient else []
+                    if recipient in office.refused:
+                        self._say(office.refused[recipient])
+                    elif word in office.answers:
                         self._say(office.answers[word])
                     elif word == "DATA":
                         self._say("354 go on")

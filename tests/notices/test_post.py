@@ -26,7 +26,7 @@ from tests.notices.conftest import SECRET, only, point_at, told
 from tests.notices.hook import Call, Hook
 from tests.notices.mail_server import MailServer
 from treasury import tasks
-from treasury.models import Channel, Notice, User
+from treasury.models import Channel, Ending, Notice, User
 from treasury.notices import post
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,7 +125,132 @@ def test_a_failed_sign_in_does_not_write_down_what_was_said(
     assert "canary" not in only().problem
 
 
-def test_waits_double_from_half_a_minute_to_an_hour_and_never_end(checker: User, mail: MailServer) -> None:
+def test_a_refused_recipient_does_not_rest_the_channel(checker: User, checker2: User, mail: MailServer) -> None:
+    mail.refused = {checker.email: "550 no such person"}
+    told(checker, once="test:1")
+    told(checker2, once="test:2")
+    assert posted() == 1
+    assert mail.recipients() == [checker2.email]
+    dead = Notice.objects.get(to=checker.email)
+    assert (dead.tries, dead.refused, dead.ending) == (1, True, "")
+
+
+def test_a_server_that_closes_at_a_recipient_rests_the_channel(checker: User, checker2: User, mail: MailServer) -> None:
+    mail.answers["RCPT"] = "421 closing"
+    told(checker, checker2)
+    assert posted() == 0
+    assert sorted(Notice.objects.values_list("tries", flat=True)) == [0, 1]
+
+
+@pytest.mark.parametrize(("answer", "tried"), [("554 spam", 2), ("451 later", 1)])
+def test_a_text_refused_for_good_does_not_rest_the_channel(
+    checker: User, checker2: User, mail: MailServer, answer: str, tried: int
+) -> None:
+    mail.answers["TAKEN"] = answer
+    told(checker, checker2)
+    assert posted() == 0
+    assert mail.sessions == tried
+
+
+def test_twenty_dead_letters_delay_a_living_one_by_no_try(checker: User, checker2: User, mail: MailServer) -> None:
+    mail.refused = {checker.email: "550 no such person"}
+    for number in range(20):
+        told(checker, once=f"dead:{number}")
+    assert posted() == 0
+    assert Notice.objects.filter(tries=1).count() == 20
+    later = timezone.now() + timedelta(hours=2)
+    told(checker2, once="living", at=later)
+    mail.asked.clear()
+    assert post.post(now=lambda: later) == 1
+    assert mail.asked[0] == checker2.email
+    assert len(mail.asked) == 21
+
+
+def test_a_living_letter_that_failed_often_goes_before_dead_ones_that_failed_once(
+    checker: User, checker2: User, mail: MailServer
+) -> None:
+    told(checker2, once="living")
+    Notice.objects.update(tries=9)  # the server was away
+    told(checker, once="dead")
+    Notice.objects.filter(to=checker.email).update(tries=1, refused=True)
+    Notice.objects.filter(to=checker2.email).update(due_at=timezone.now())
+    posted()
+    assert mail.asked == [checker2.email, checker.email]
+
+
+def test_letters_to_people_who_have_left_are_dropped_without_a_try(
+    checker: User, checker2: User, mail: MailServer
+) -> None:
+    for number in range(20):
+        told(checker, once=f"test:{number}")
+    User.objects.filter(pk=checker.pk).update(is_active=False)
+    User.objects.filter(pk=checker2.pk).update(email=checker2.email.upper())
+    told(checker2, once="living")
+    Notice.objects.filter(once__startswith="living").update(to=checker2.email.lower())
+    assert posted() == 1
+    assert mail.asked == [checker2.email.lower()]
+    dropped = Notice.objects.filter(ending=Ending.DROPPED)
+    assert dropped.count() == 20
+    assert {(one.problem, one.tries, one.sent_at) for one in dropped} == {(post.GONE, 0, None)}
+    assert all(one.ended_at for one in dropped)
+    assert post.troubled(timezone.now() + timedelta(hours=2)) == post.Trouble(given_up=0, waiting=0)
+    assert not post.is_due(at=timezone.now() + timedelta(days=1))
+    User.objects.filter(pk=checker.pk).update(is_active=True)
+    assert posted(timedelta(days=1)) == 0, "what has ended stays so"
+
+
+def test_who_shares_the_address_of_one_who_left_still_gets_it(checker: User, checker2: User, mail: MailServer) -> None:
+    told(checker)
+    User.objects.filter(pk=checker2.pk).update(email=checker.email)
+    User.objects.filter(pk=checker.pk).update(is_active=False)
+    assert posted() == 1
+
+
+@pytest.mark.parametrize("word", ["RCPT", "HELLO"])
+def test_a_week_old_letter_is_given_up_with_one_alarm(
+    checker: User, mail: MailServer, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    mail.answers[word] = "450 later"
+    told(checker)
+    written = only().written_at
+    just_before = written + post.GIVEN_UP_AFTER - timedelta(seconds=1)
+    assert post.post(now=lambda: just_before) == 0
+    assert "ALARM" not in caplog.text
+    assert only().ended_at is None
+    over = just_before + timedelta(hours=1)
+    for _ in range(3):
+        assert post.post(now=lambda: over) == 0
+    assert [record.levelname for record in caplog.records].count("CRITICAL") == 1
+    assert "is given up after 2 tries" in caplog.text
+    notice = only()
+    assert (notice.ending, notice.ended_at, notice.sent_at, notice.tries) == (Ending.GIVEN_UP, over, None, 2)
+    assert "450 later" in notice.problem
+    mail.answers.clear()
+    assert post.post(now=lambda: over + timedelta(days=1)) == 0
+
+
+def test_a_week_old_letter_that_is_taken_at_last_is_sent(checker: User, mail: MailServer) -> None:
+    told(checker)
+    assert posted(timedelta(days=30)) == 1
+
+
+def test_operators_learn_how_many_were_given_up_and_how_many_are_late(
+    checker: User, checker2: User, mail: MailServer
+) -> None:
+    at = timezone.now()
+    told(checker, once="late", at=at)
+    assert post.troubled(at + timedelta(minutes=59)) == post.Trouble(given_up=0, waiting=0)
+    assert post.troubled(at + timedelta(hours=1)) == post.Trouble(given_up=0, waiting=1)
+    mail.refused = {checker.email: "550 no such person"}
+    assert post.post(now=lambda: at + timedelta(days=7)) == 0
+    assert post.troubled(at + timedelta(days=7)) == post.Trouble(given_up=1, waiting=0)
+    assert post.troubled(at + timedelta(days=14)) == post.Trouble(given_up=0, waiting=0), "a week later it is history"
+    told(checker2, once="fine", at=at)
+    assert posted() == 1
+    assert post.troubled(at + timedelta(hours=1)).waiting == 0
+
+
+def test_waits_double_from_half_a_minute_to_an_hour(checker: User, mail: MailServer) -> None:
     mail.answers["RCPT"] = "450 later"
     told(checker)
     clock, waits = timezone.now(), []
@@ -179,7 +304,9 @@ def test_the_tick_posts_and_a_second_one_beside_it_does_not_wait(checker: User) 
         assert mine
         tasks.tick_post()
         assert django_mail.outbox == []
-    tasks.tick_post()
+    until = time.monotonic() + 10
+    while not django_mail.outbox and time.monotonic() < until:  # the lock ends with its session, a moment later
+        tasks.tick_post()
     assert [letter.to for letter in django_mail.outbox] == [[checker.email]]
 
 
@@ -223,6 +350,19 @@ def test_a_redirect_is_not_followed(hook: Hook, status: int) -> None:
     assert posted() == 0
     assert len(hook.calls) == 1
     assert only().problem == f"The webhook answered {status}."
+
+
+@pytest.mark.parametrize(
+    ("status", "calls"), [(400, 2), (404, 2), (410, 2), (408, 1), (425, 1), (429, 1), (500, 1), (503, 1), (302, 1)]
+)
+def test_a_refused_message_does_not_rest_the_webhook_and_a_failing_webhook_rests(
+    hook: Hook, status: int, calls: int
+) -> None:
+    told(once="test:1")
+    told(once="test:2")
+    hook.answers = [(status, {})]
+    assert posted() == calls - 1
+    assert len(hook.calls) == calls
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 503])
@@ -278,6 +418,13 @@ def test_without_a_webhook_what_waits_for_one_keeps_waiting(hook: Hook, monkeypa
     assert posted() == 0
     monkeypatch.setattr(settings, "WEBHOOK_URL", hook.url)
     assert posted() == 1
+
+
+def test_what_has_had_no_webhook_for_a_week_is_dropped(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    told()
+    monkeypatch.setattr(settings, "WEBHOOK_URL", "")
+    assert posted(post.GIVEN_UP_AFTER) == 0
+    assert (only().ending, only().problem) == (Ending.DROPPED, post.NO_HOOK)
 
 
 def test_a_long_queue_gives_its_slot_back(checker: User, mail: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,6 @@ from django.utils import timezone
 from connectors.simulators.core import Simulator
 from tests.notices import happenings as h
 from tests.notices.hook import Hook
-from treasury.controls import stops
 from treasury.models import Notice, Transfer, User
 from treasury.notices import post
 from treasury.transfers import reminders, telling
@@ -23,7 +22,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 AMOUNT, REASON = "12.625", "Zebra payroll"
 KINDS = {
     *(words.kind for words in (*telling.ASKS.values(), *telling.TELLS.values())),
-    *("contradiction.open", "transfer.expiring", "transfer.doubt", "stop.order", "change.propose", "log.broken"),
+    *("contradiction.open", "transfer.expiring", "transfer.doubt", "stop.order", "stop.release", "change.propose"),
+    "log.broken",
 }
 
 
@@ -57,7 +57,8 @@ def everything(
     overdue = h.taken(approved())
     reminders.doubts(timezone.now() + 12 * h.HOUR)
     order = h.stopped(overdue, operator)
-    stops.propose_release(stop_order_id=order.pk, by=operator, reason="the drill is over", at=timezone.now())
+    h.decide(submitted(), checker)  # approved, and held by the stop
+    h.released(order, operator, operator2)
     h.log_broken()
     return list(Notice.objects.all())
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from connectors.core.errors import Barred, TryLater
 from connectors.core.protocol import State as Found
 from connectors.simulators.core import Simulator
-from tests.conftest import release
-from tests.transfers.doubts import PERHAPS, concluded, later, note, says
+from tests.conftest import person, release
+from tests.transfers.doubts import EMPTY, PERHAPS, concluded, later, note, says
+from treasury import venues
 from treasury.controls import changes, restores, stops
+from treasury.controls.roles import OPERATORS
 from treasury.models import AuditEntry, Contradiction, Home, LookUp, State, StopOrder, Transfer, User
 from treasury.tasks import look_back_connection
-from treasury.transfers import cancel, dispatch, doubt, settle
+from treasury.transfers import cancel, dispatch, doubt, guards, settle
 
 pytestmark = pytest.mark.django_db
 
@@ -130,9 +134,77 @@ def test_what_ends_after_the_restore_is_looked_up_all_the_same(restored: StopOrd
     """Its words say that nothing moved; the time line that is lost may have sent it."""
     for transfer in Transfer.objects.all():
         cancel.cancel(reference=transfer.reference, by=maker, at=timezone.now())
-    assert stops.to_look_back().count() == 2
+    assert stops.to_look_back(timezone.now()).count() == 2
+
+
+def test_a_second_restore_is_a_stop_of_its_own(approved: Made) -> None:
+    """It may be the first stop's own backup that was restored, in which everything had been looked up."""
+    transfer = approved()
+    restores.watch(at=timezone.now())
+    orders = []
+    for timeline in (99, 98):
+        Home.objects.update(timeline=timeline)
+        orders.append(restores.watch(at=timezone.now()))
+        note(transfer, EMPTY)
+    first, second = orders
+    assert first is not None and second is not None and first.pk != second.pk
+    Home.objects.update(timeline=97)
+    third = restores.watch(at=timezone.now())
+    assert third is not None
+    assert stops.why_not_release(third) is not None
+
+
+def test_what_was_approved_before_a_restore_is_approved_anew(
+    restored: StopOrder, operator: User, operator2: User
+) -> None:
+    """It may have been cancelled, or sent, in the time that is lost."""
+    transfer = Transfer.objects.get(state=State.APPROVED)
+    look_back_connection(transfer.connection_id)
+    release(restored, operator, operator2)
+    assert dispatch.claim(reference=transfer.reference, at=timezone.now() + timedelta(minutes=1)) is None
+    transfer.refresh_from_db()
+    assert (transfer.state, transfer.round) == (State.SUBMITTED, 2)
+    assert transfer.outcome.startswith("Not sent again. Whether it moved before, this database cannot know.")
+    assert "records were searched for it, and show nothing" in transfer.outcome
+
+
+def test_where_records_carry_no_key_nothing_is_asked_and_nothing_is_pretended(
+    restored: StopOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyless = replace(venues.declared("bybit"), records_carry_key=False)
+    monkeypatch.setattr(venues, "declared", lambda venue: keyless)
+    transfer = Transfer.objects.get(state=State.APPROVED)
+    settle.look_back(reference=transfer.reference, now=timezone.now)
+    assert not transfer.look_ups.get().searched
+    assert "look at the venue's own screen first" in guards.restored_in_words(transfer, restored)
+
+
+def test_a_venue_that_cannot_be_asked_does_not_hold_the_stop_for_ever(restored: StopOrder) -> None:
+    for transfer in Transfer.objects.all():
+        for _ in range(stops.FAILED_MOST):
+            assert stops.why_not_release(restored) is not None
+            note(transfer, Barred("The key was revoked."))
+    assert stops.why_not_release(restored) is None
+
+
+def test_one_that_always_fails_does_not_starve_the_others(restored: StopOrder) -> None:
+    first, second = Transfer.objects.order_by("pk")
+    note(first, TryLater("Busy."))
+    assert list(stops.to_look_back(timezone.now())) == [second]
+    assert list(stops.to_look_back(timezone.now() + 2 * stops.LOOK_BACK_AGAIN)) == [second, first]
+
+
+def test_what_is_submitted_after_the_restore_needs_no_look_back(restored: StopOrder, submitted: Made) -> None:
+    submitted(amount="7")
+    assert stops.to_look_back(timezone.now()).count() == 2
+
+
+def test_a_person_called_restore_is_only_a_person(restored: StopOrder) -> None:
+    order = stops.stop(everything=True, reason="drill", by=person("restore", OPERATORS), at=timezone.now())
+    assert stops.why_not_release(order) is None
+    assert stops.last_restore() == restored
 
 
 def test_a_draft_needs_no_look_up(restored: StopOrder, drafted: Made) -> None:
     drafted()
-    assert stops.to_look_back().count() == 2
+    assert stops.to_look_back(timezone.now()).count() == 2

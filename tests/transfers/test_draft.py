@@ -58,7 +58,7 @@ def test_the_largest_and_smallest_amounts_survive_the_database(drafted: Callable
     Transfer.objects.filter(pk=made.pk).update(amount=huge)
     made.refresh_from_db()
     assert made.amount == huge
-    assert grouped(made.amount).replace("\u2009", "") == "999999999999999999999999.999999999999999999"
+    assert grouped(made.amount).replace("\u202f", "") == "999999999999999999999999.999999999999999999"
 
 
 def test_too_many_decimals_for_the_venue_are_refused(drafted: Callable[..., Transfer]) -> None:
@@ -90,7 +90,7 @@ def test_a_reason_is_demanded(drafted: Callable[..., Transfer]) -> None:
 def test_more_than_movable_is_warned_of_and_not_refused(drafted: Callable[..., Transfer]) -> None:
     warning = draft.more_than_movable(drafted(amount="1000000"))
     assert warning is not None
-    assert "Only 1\u2009000 USDT" in warning
+    assert "Only 1\u202f000 USDT" in warning
     assert draft.more_than_movable(drafted(amount="1000")) is None
 
 

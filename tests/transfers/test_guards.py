@@ -32,7 +32,7 @@ from treasury.models import (
     Transfer,
     User,
 )
-from treasury.transfers import approve, attempts, dispatch, guards
+from treasury.transfers import approve, attempts, dispatch, draft, guards
 
 pytestmark = pytest.mark.django_db
 
@@ -203,7 +203,7 @@ def test_a_quiet_account_that_somebody_else_moved_sends_it_back(
     Balance.objects.filter(account=unified, asset="USDT").update(total="990", movable="990")
     claim(transfer)
     assert transfer.state == State.SUBMITTED
-    assert "to hold 1\u2009000 USDT and holds 990" in transfer.outcome
+    assert "to hold 1\u202f000 USDT and holds 990" in transfer.outcome
 
 
 def test_our_own_movement_of_a_quiet_account_is_no_surprise(
@@ -316,3 +316,24 @@ def test_what_the_venue_may_have_already_is_not_sent(approved: Callable[..., Tra
     transfer = approved()
     Contradiction.objects.create(transfer=transfer, at=at, words="the venue has a record under its key")
     assert "the venue may have it already: the venue has a record under its key" in claim(transfer).held
+
+
+def test_a_draft_is_told_what_is_spoken_for(
+    drafted: Callable[..., Transfer], approved: Callable[..., Transfer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reservations lower what a new draft may use: what is on its way, what is approved, and what must stay."""
+    monkeypatch.setattr(settings, "FLOORS", {"USDT": Decimal(100)})
+    assert dispatch.claim(reference=approved(amount="200").reference, at=timezone.now()) is not None
+    approved(amount="300")
+    assert draft.more_than_movable(drafted(amount="400")) is None
+    warning = draft.more_than_movable(drafted(amount="400.01"))
+    assert warning is not None
+    assert warning.startswith("Only 400 USDT of ")
+    assert "the rest is spoken for, or must stay" in warning
+
+
+def test_a_contradicted_approval_is_reserved_once(approved: Callable[..., Transfer], at: datetime) -> None:
+    transfer = approved(amount="300")
+    Contradiction.objects.create(transfer=transfer, at=at, words="the venue has a record under its key")
+    held = transfer.source.balances.get(asset="USDT")
+    assert guards.usable(held) == 700

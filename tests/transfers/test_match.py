@@ -14,6 +14,7 @@ from connectors.core.errors import Uncertain
 from connectors.simulators.core import Simulator, serve
 from tests.conftest import SETUP
 from treasury import tasks, venues
+from treasury.balances.moved import has_moved
 from treasury.balances.refresh import refresh
 from treasury.controls.connections import connect
 from treasury.models import AuditEntry, Basis, CallWindow, Connection, Match, State, Transfer, User
@@ -24,7 +25,6 @@ from treasury.transfers import (
     dispatch,
     draft,
     match,
-    queries,
     resolve,
     settle,
     submit,
@@ -327,15 +327,38 @@ def test_a_transfer_that_two_people_found_not_to_have_moved_is_not_reconciled(
     said(settled, settle.Standing(state=Found.FAILED, searched=True, found=True))
     compared(settled)
     assert match.not_matching().count() == 1
-    (one,) = settled.contradictions.all()
-    at = timezone.now()
-    words = {"reason": "seen there", "typed": settled.reference, "files": []}
-    change = contradictions.propose_close(contradiction_id=one.pk, moved=False, by=checker, at=at, **words)  # type: ignore[arg-type]
-    contradictions.confirm_close(change_id=change.pk, by=checker2, digest=change.digest, typed=settled.reference, at=at)
-    assert not queries.has_moved(settled)
+    said_of(settled, moved=False, by=checker, then=checker2)
+    assert not has_moved(settled)
     assert compared(settled) is None
     assert not match.not_matching().exists()
     assert match.counts() == match.Counts(record=0, balances=0, differing=0, waiting=0)
+
+
+def said_of(transfer: Transfer, *, moved: bool, by: User, then: User) -> None:
+    """Two people close its contradiction."""
+    (one,) = transfer.contradictions.filter(closed_at=None)
+    at = timezone.now()
+    words = {"reason": "seen there", "typed": transfer.reference, "files": []}
+    change = contradictions.propose_close(contradiction_id=one.pk, moved=moved, by=by, at=at, **words)  # type: ignore[arg-type]
+    contradictions.confirm_close(change_id=change.pk, by=then, digest=change.digest, typed=transfer.reference, at=at)
+
+
+def test_a_transfer_that_two_people_found_to_have_moved_after_all_is_compared(
+    approved: Make, checker: User, checker2: User
+) -> None:
+    transfer = in_doubt(approved())
+    said(transfer, settle.Standing(state=Found.FAILED, searched=True, found=True))
+    said(transfer, settle.Standing(state=Found.DONE, searched=True, found=True, record="R1"))
+    assert match.due(transfer.connection, timezone.now()) == []
+    said_of(transfer, moved=True, by=checker, then=checker2)
+    transfer.refresh_from_db()
+    assert transfer.state == State.FAILED
+    assert match.due(transfer.connection, timezone.now()) == [transfer]
+    assert list(match.waiting(timezone.now())) == [transfer]
+    assert match.counts() == match.Counts(record=0, balances=0, differing=0, waiting=1)
+    assert compared(transfer) is not None
+    assert not match.waiting(timezone.now()).exists()
+    assert match.counts() == match.Counts(record=1, balances=0, differing=0, waiting=0)
 
 
 # -- by the clock --------------------------------------------------------------------------------------------
@@ -346,6 +369,16 @@ def test_what_failed_or_is_in_flight_is_not_compared(submitted: Make, approved: 
         assert compared(transfer) is None
     assert not Match.objects.exists()
     assert not match.waiting(timezone.now()).exists()
+
+
+def test_the_marker_that_ticks_look_for_says_exactly_what_has_a_match(settled: Transfer, unseen: Transfer) -> None:
+    for seconds in (0, 3, 700):
+        for transfer in (settled, unseen):
+            compared(transfer, seconds)
+            transfer.refresh_from_db()
+            assert transfer.compared == Match.objects.filter(transfer=transfer).exists()
+    assert settled.compared
+    assert unseen.compared
 
 
 def test_each_is_counted_once_by_what_it_matches(settled: Transfer) -> None:

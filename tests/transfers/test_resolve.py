@@ -10,15 +10,27 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from connectors.core.errors import Refused, Uncertain
+from connectors.core.errors import Refused, TryLater, Uncertain
 from connectors.core.protocol import Receipt
 from connectors.core.protocol import State as Found
 from tests.conftest import person
 from tests.transfers.doubts import EMPTY, PERHAPS, concluded, later, note, resolved, says, unsettled
+from treasury.balances.moved import has_moved
 from treasury.controls import changes
 from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
-from treasury.models import AuditEntry, Change, Contradiction, Resolution, State, Transfer, User
-from treasury.transfers import access, attempts, contradictions, dispatch, draft, guards, queries, resolve, settle
+from treasury.models import AuditEntry, Balance, Change, Contradiction, Kind, Resolution, State, Transfer, User
+from treasury.transfers import (
+    access,
+    attempts,
+    contradictions,
+    dispatch,
+    draft,
+    exposure,
+    guards,
+    queries,
+    resolve,
+    settle,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -170,6 +182,63 @@ def test_what_was_resolved_as_not_moved_may_be_drafted_again(
     assert draft.draft_again(reference=doubtful.reference, maker=maker, at=timezone.now()).copied_from == doubtful
 
 
+def test_a_proposal_by_somebody_who_may_no_longer_propose_is_not_confirmed(
+    doubtful: Transfer, maker2: User, checker2: User
+) -> None:
+    asked = propose(doubtful, maker2)
+    User.objects.filter(pk=maker2.pk).update(is_active=False)
+    with pytest.raises(changes.MayNotChange, match="may no longer propose"):
+        confirm(doubtful, asked, checker2)
+
+
+def test_a_maker_does_not_even_decline_what_others_say_of_their_own(doubtful: Transfer, operator: User) -> None:
+    asked = propose(doubtful, operator)
+    doubtful.maker.groups.add(*person("other", CHECKERS).groups.all())
+    with pytest.raises(changes.MayNotChange, match="You drafted"):
+        changes.decline(change_id=asked.pk, by=doubtful.maker, reason="no", at=timezone.now())
+
+
+def test_a_proposal_that_waits_holds_further_sends(doubtful: Transfer, operator: User, checker2: User) -> None:
+    at = later(doubtful)
+    for seconds in range(3):
+        note(doubtful, EMPTY, at=at + timedelta(seconds=seconds))
+    assert settle.why_not_resend(doubtful, at + timedelta(seconds=9)) is None
+    asked = propose(doubtful, operator)
+    assert "proposed how to resolve it" in (settle.why_not_resend(doubtful, at + timedelta(seconds=9)) or "")
+    changes.withdraw(change_id=asked.pk, by=operator, at=at)
+    assert settle.why_not_resend(doubtful, at + timedelta(seconds=9)) is None
+
+
+def test_a_proposal_does_not_outlive_what_it_was_based_on(doubtful: Transfer, operator: User, checker2: User) -> None:
+    """The venue has been asked meanwhile, and has a record that is on its way: somebody must look again."""
+    asked = propose(doubtful, operator, moved=False)
+    note(doubtful, says(Found.PENDING), at=later(doubtful))
+    assert doubtful.state == State.DISPATCHED
+    with pytest.raises(access.NotNow, match="moved on since this was proposed"):
+        resolve.confirm(
+            change_id=asked.pk,
+            by=checker2,
+            digest=asked.digest,
+            typed=doubtful.reference,
+            at=later(doubtful, hours=3),
+        )
+
+
+def test_a_question_that_was_not_answered_is_no_answer(approved: Made) -> None:
+    transfer = note(concluded(approved(), PERHAPS), TryLater("Busy."), at=timezone.now() + timedelta(minutes=1))
+    assert "has not been asked" in (resolve.why_not_yet(transfer, later(transfer)) or "")
+
+
+def test_a_record_that_two_people_named_proves_no_other_transfer(
+    approved: Made, operator: User, checker2: User
+) -> None:
+    first, second = unsettled(approved(amount="5")), approved(amount="6")
+    at = later(first)
+    asked = propose(first, operator, record="LEDGER:7")
+    confirm(first, asked, checker2)
+    assert settle.claimed_by_others(second) == {"LEDGER:7"}, at
+
+
 # -- the venue is asked on, for seven days -------------------------------------------------------------------
 
 
@@ -211,7 +280,7 @@ def test_an_answer_that_contradicts_the_two_is_an_alarm_and_an_open_contradictio
     assert Contradiction.objects.filter(transfer=doubtful, closed_at=None).exists() is contradicted
     assert AuditEntry.objects.filter(subject=doubtful.subject, action="alarm.raise").exists() is contradicted
     assert (queries.standing(doubtful, timezone.now()).key == "contradicted") is contradicted
-    assert (doubtful in queries.at_risk(operator, timezone.now())) is contradicted
+    assert (doubtful in [risk.transfer for risk in exposure.risks(timezone.now())]) is contradicted
 
 
 def test_a_receipt_that_comes_after_all_is_a_contradiction(approved: Made, operator: User, checker2: User) -> None:
@@ -227,16 +296,38 @@ def test_a_receipt_that_comes_after_all_is_a_contradiction(approved: Made, opera
     assert transfer.state == State.FAILED
 
 
-@pytest.mark.parametrize("answer", [Refused("No."), Uncertain("Perhaps.")])
-def test_a_late_answer_that_proves_nothing_opens_none(
-    approved: Made, operator: User, checker2: User, answer: attempts.Answer
-) -> None:
-    transfer = approved()
+def answered_late(transfer: Transfer, people: tuple[User, User], *, moved: bool, answer: attempts.Answer) -> Transfer:
+    """The one call's answer is noted after two people have resolved the transfer."""
     attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
     assert attempt is not None
     note(transfer, EMPTY, at=later(transfer))
-    resolved(transfer, operator, checker2, moved=True, at=later(transfer))
+    resolved(transfer, *people, moved=moved, at=later(transfer))
     attempts.conclude(attempt_id=attempt.pk, answer=answer, now=timezone.now)
+    return transfer
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_late_answer_that_proves_nothing_opens_none(
+    approved: Made, operator: User, checker2: User, moved: bool
+) -> None:
+    answered_late(approved(), (operator, checker2), moved=moved, answer=Uncertain("Perhaps."))
+    assert not Contradiction.objects.exists()
+
+
+@pytest.mark.parametrize(("moved", "contradicted"), [(True, True), (False, False)])
+def test_when_every_call_was_refused_it_cannot_have_moved(
+    approved: Made, operator: User, checker2: User, moved: bool, contradicted: bool
+) -> None:
+    transfer = answered_late(approved(), (operator, checker2), moved=moved, answer=Refused("No."))
+    assert transfer.contradictions.exists() is contradicted
+
+
+def test_a_refusal_says_nothing_of_another_call(approved: Made, operator: User, checker2: User) -> None:
+    transfer = unsettled(approved())
+    resend = attempts.enter(transfer, kind=Kind.RESEND, at=later(transfer), action="transfer.resend")
+    note(transfer, EMPTY, at=later(transfer))
+    resolved(transfer, operator, checker2, moved=True, at=later(transfer))
+    attempts.conclude(attempt_id=resend.pk, answer=Refused("No."), now=timezone.now)
     assert not Contradiction.objects.exists()
 
 
@@ -272,7 +363,7 @@ def test_two_people_close_it_with_a_correction_and_the_state_stays(
     assert close(contradicted, operator, checker2, moved=True).moved is True
     contradicted.refresh_from_db()
     assert contradicted.state == State.FAILED
-    assert queries.has_moved(contradicted)
+    assert has_moved(contradicted)
     assert queries.standing(contradicted, timezone.now()).key == "failed"
     entry = AuditEntry.objects.get(action="contradiction.close")
     assert (entry.subject, entry.facts["moved"]) == (contradicted.subject, True)
@@ -308,6 +399,62 @@ def test_a_contradiction_reserves_the_money_until_it_is_closed(
 def test_while_one_is_open_a_second_answer_opens_no_other(contradicted: Transfer) -> None:
     note(contradicted, says(Found.DONE), at=later(contradicted, minutes=9))
     assert contradicted.contradictions.count() == 1
+
+
+@pytest.mark.parametrize(("corrected", "contradicted"), [(True, False), (False, True)])
+def test_a_late_receipt_is_laid_beside_what_two_people_corrected(
+    approved: Made, operator: User, checker2: User, corrected: bool, contradicted: bool
+) -> None:
+    """Not beside the state, which stays: the truth is what the two found."""
+    transfer = approved()
+    attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
+    assert attempt is not None
+    note(transfer, EMPTY, at=later(transfer))
+    resolved(transfer, operator, checker2, moved=not corrected, at=later(transfer))
+    Contradiction.objects.create(transfer=transfer, words="the rows disagree", at=later(transfer, minutes=1))
+    close(transfer, operator, checker2, moved=corrected)
+    attempts.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V9"), now=timezone.now)
+    assert transfer.contradictions.filter(closed_at=None).exists() is contradicted
+
+
+def test_an_answer_that_two_people_ruled_on_does_not_open_it_again(
+    contradicted: Transfer, operator: User, checker2: User
+) -> None:
+    close(contradicted, operator, checker2, moved=False)
+    note(contradicted, says(Found.DONE), at=later(contradicted, minutes=9))
+    assert not contradicted.contradictions.filter(closed_at=None).exists()
+    note(contradicted, says(Found.PENDING), at=later(contradicted, minutes=10))
+    assert contradicted.contradictions.filter(closed_at=None).exists(), "another answer is another matter"
+
+
+def test_a_ruling_from_before_it_was_sent_is_overtaken_by_its_settling(
+    approved: Made, operator: User, checker2: User
+) -> None:
+    transfer = note(approved(), says(Found.PENDING), at=timezone.now() - timedelta(minutes=1))
+    close(transfer, operator, checker2, moved=False)
+    concluded(transfer, Receipt(settled=True, record="V1"))
+    assert has_moved(transfer)
+
+
+def test_what_moved_already_is_reserved_no_longer_once_a_reading_shows_it(
+    approved: Made, operator: User, checker2: User
+) -> None:
+    first, second = approved(amount="600"), approved(amount="300")
+    note(first, says(Found.DONE))
+    close(first, operator, checker2, moved=True)
+    held = Balance.objects.filter(account=first.source, asset="USDT")
+    held.update(observed_at=timezone.now(), total=400, movable=400)
+    assert guards.enough(second, timezone.now()) is None
+
+
+def test_what_was_corrected_twice_stands_as_it_was_corrected_last(
+    contradicted: Transfer, operator: User, checker2: User, maker: User
+) -> None:
+    close(contradicted, operator, checker2, moved=True)
+    Contradiction.objects.create(transfer=contradicted, words="no row after all", at=timezone.now())
+    close(contradicted, operator, checker2, moved=False)
+    assert not has_moved(contradicted)
+    assert draft.draft_again(reference=contradicted.reference, maker=maker, at=timezone.now())
 
 
 def test_after_a_correction_the_same_answer_contradicts_it_no_more(

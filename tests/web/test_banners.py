@@ -32,13 +32,34 @@ def last_beat(name: str, at: datetime) -> None:
     Heartbeat.objects.filter(name=name).update(at=at)
 
 
+def test_a_stop_names_the_person_and_a_part_of_the_product_by_its_own_word(
+    sign_in: SignIn, maker: User, operator: User, connection: Connection
+) -> None:
+    stops.stop(connection=connection, reason="Drill", by=operator, at=timezone.now())
+    stops.stop(everything=True, reason="Odd", by=Machine(maker.username), at=timezone.now())
+    StopOrder.objects.create(scope="venue", venue="xt", reason="Old", by="long.gone", since=timezone.now())
+    told = header(sign_in(maker))
+    assert f"Nothing is sent over it. {operator}, " in told
+    assert str(operator) != operator.username
+    assert f"Nothing is sent. {maker.username}, " in told
+    assert "long.gone, " in told
+
+
+def test_operators_read_the_remedy_and_others_whom_to_tell(sign_in: SignIn, maker: User, operator: User) -> None:
+    last_beat(heartbeats.SENDS, timezone.now() - settings.SENDER_SILENT_AFTER - timedelta(seconds=5))
+    told = header(sign_in(maker))
+    assert "Approved transfers wait, and none is lost. Tell your operator." in told
+    assert "queue" not in told
+    assert "none is lost. Start the worker of the queue “sends” again." in header(sign_in(operator))
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_a_dead_sender_is_seen_on_every_page(sign_in: SignIn, maker: User, path: str) -> None:
     since = timezone.now() - settings.SENDER_SILENT_AFTER - timedelta(seconds=5)
     last_beat(heartbeats.SENDS, since)
     told = header(sign_in(maker), path)
     assert f"Nothing is being sent: the sender stopped at {since:%H:%M:%S} UTC" in told
-    assert "Start the worker of the queue “sends” again." in told
+    assert "none is lost. Tell your operator." in told
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -94,7 +115,7 @@ def test_each_scope_says_what_is_stopped_by_whom_since_when_and_why(
     told = header(sign_in(maker))
     for words in (
         "Everything is stopped. Nothing is sent. tests, ",
-        "Everything at bybit is stopped. Nothing of it is sent.",
+        "Everything at Bybit is stopped. Nothing of it is sent.",
         "Bybit main is stopped. Nothing is sent over it.",
         "Every transfer of USDT is stopped. Nothing of it is sent.",
         "is stopped. Nothing is sent from it or to it.",

@@ -118,23 +118,6 @@ def test_every_kind_that_may_be_proposed_has_its_words_and_its_verb() -> None:
     assert set(proposals.KINDS) == set(changes.RIGHTS) == set(page.CONFIRM)
 
 
-def test_a_kind_without_words_is_shown_as_a_table_and_decided_by_nobody(
-    sign_in: SignIn, operator: User, operator2: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rights = changes.Rights("change a limit", frozenset({"operators"}), frozenset({"operators"}))
-    monkeypatch.setattr(changes, "RIGHTS", {**changes.RIGHTS, "limit.set": rights})
-    words = {"asset": "USDT", "daily_limit": "5000"}
-    at = timezone.now()
-    change = changes.propose(kind="limit.set", subject="limit:USDT", words=words, reason="x", by=operator, at=at)
-    shown = html(sign_in(operator2))
-    assert "Daily limit" in shown
-    assert "5000" in shown
-    answer = sign_in(operator2).post(f"/changes/{change.pk}/confirm/", {"digest": change.digest})
-    assert answer.status_code == 403
-    change.refresh_from_db()
-    assert change.is_open
-
-
 def test_it_is_confirmed_here_and_the_right_verb_runs(
     sign_in: SignIn, release: Change, operator: User, operator2: User
 ) -> None:
@@ -286,4 +269,7 @@ def test_the_proposers_withdrawal_swaps_too(sign_in: SignIn, release: Change, op
     client = sign_in(operator)
     before = page_of(client.get("/changes/"))
     answer = htmx(client, "post", f"/changes/{release.pk}/withdraw/", page="/changes/")
-    assert text_of(swapped(before, answer, "changes")) == text_of(page_of(client.get("/changes/")))
+    after = swapped(before, answer, "changes")
+    assert "Withdrawn. Nothing was changed; you may propose anew." in answer["HX-Trigger"]
+    assert text_of(after) == text_of(page_of(client.get("/changes/")))
+    assert "Admin Person withdrew it" in re.sub(r"\s+", " ", sections(client)["Decided"])

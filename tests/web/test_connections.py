@@ -92,7 +92,7 @@ def test_a_stop_and_a_key_that_may_not_transfer_are_said(
     health.checked |= {"may_transfer": False, "words": ["The key may only read."], "clock_offset_ms": -1500}
     health.save()
     text = words(sign_in(maker), connection)
-    assert "Stopped because Key rotation, says admin." in text
+    assert "Stopped because Key rotation, says Admin Person." in text
     assert "Readable" in text
     assert "No. Nothing can be sent over it." in text
     assert "1.5 s behind ours." in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tests.web.swap import Page, htmx, page_of, text_of
+from treasury import venues
 from treasury.balances import routes
 from treasury.models import Account, Connection, Route, State, Transfer, User
 from treasury.transfers import draft as drafting
@@ -72,7 +74,7 @@ def test_more_than_is_movable_is_warned_of_and_saved(
     response = sign_in(maker).post("/transfers/new/", words(unified, fund, amount="1000.01"), follow=True)
 
     assert response.status_code == 200
-    assert "Only 1\u2009000 USDT of Unified Trading can be moved now." in response.content.decode()
+    assert "Only 1\u202f000 USDT of Unified Trading can be moved now." in response.content.decode()
     assert Transfer.objects.get().state == State.DRAFT
 
 
@@ -171,9 +173,10 @@ def test_to_offers_what_from_has_a_route_to_and_says_why_not_the_rest(
     folded = page.get_element_by_id("why-not")
     assert folded.get("open") is None
     assert "Why not the 2 other accounts?" in folded.text_content()
-    assert "Bybit main · Vault Bybit has no route to it from Unified Trading." in folded.text_content()
-    assert f"{strange} belongs to another connection" in folded.text_content()
-    assert str(lost) in folded.text_content()
+    assert [" ".join(one.text_content().split()) for one in folded.findall("ul/li")] == [
+        f"Bybit has no route from Unified Trading to {lost}.",
+        f"Money moves only within one connection, and another one has {strange}.",
+    ]
 
 
 @pytest.mark.parametrize("source", ["", "x", "999999", "9" * 40, "\0"])
@@ -187,8 +190,9 @@ def test_a_from_that_is_none_offers_every_account(sign_in: SignIn, fund: Account
     ("asset", "sentence"),
     [
         ("", "Movable of Unified Trading: "),
-        ("USDT", "1\u2009000 USDT of Unified Trading can be moved, read 0 s ago."),
-        ("usdt", "Unified Trading holds no asset called usdt. Did you mean USDT?"),
+        ("USDT", "1\u202f000 USDT of Unified Trading can be moved. Read 0 s ago."),
+        ("usdt", "Bybit writes it USDT."),
+        ("DOGGO", "Bybit main · Unified Trading holds no asset called DOGGO."),
     ],
 )
 def test_it_says_what_is_movable_and_how_many_decimals_count(
@@ -296,6 +300,32 @@ def test_an_asset_that_does_not_move_there_is_said_before_and_after_saving(
     assert response.status_code == 422
     assert sentence in page_of(response).get_element_by_id("id_asset-error").text_content()
     assert not Transfer.objects.exists()
+
+
+def test_an_asset_in_other_letters_gets_its_spelling_and_nothing_else(
+    sign_in: SignIn, maker: User, unified: Account, fund: Account, at: datetime
+) -> None:
+    unified.balances.filter(asset="USDT").update(asset="usdt")
+    Route.objects.create(source=unified, destination=fund, assets=["usdt"], asked_at=at, read_at=at)
+    client = sign_in(maker)
+    page = page_of(client.get("/transfers/new/", {"source": unified.pk, "destination": fund.pk, "asset": "USDT"}))
+    assert page.get_element_by_id("draft-limits").text_content().startswith("Bybit writes it usdt. ")
+    assert moving(page) == ("", ["usdt"])
+    assert page.get_element_by_id("id_asset-hint").text_content() == "As the venue writes it: usdt"
+    response = client.post("/transfers/new/", words(unified, fund))
+    assert page_of(response).get_element_by_id("id_asset-error").text_content().strip() == "Bybit writes it usdt."
+
+
+def test_where_decimals_are_not_known_it_says_what_happens(
+    sign_in: SignIn, maker: User, unified: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = replace(venues.declared("bybit"), amount_decimals=None)
+    monkeypatch.setattr(venues, "declared", lambda name: declared)
+    page = page_of(sign_in(maker).get("/transfers/new/", {"source": unified.pk}))
+    said = page.get_element_by_id("draft-limits").text_content()
+    assert said.endswith(
+        "Bybit does not say how many decimals it takes: it decides when it is sent, and a refusal moves nothing."
+    )
 
 
 def test_a_route_that_could_not_be_read_says_so_and_is_not_polled(

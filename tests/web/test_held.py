@@ -31,7 +31,7 @@ def test_a_transfers_page_says_what_both_accounts_held(
         transfer=transfer, at=timezone.now(), state="UNCLEAR", searched=True, found=False, balances=balances
     )
     text = sign_in(maker).get(f"/transfers/{transfer.reference}/").content.decode()
-    assert "When it was claimed, by our last readings: Unified Trading held 1\u2009000 USDT, read at " in text
+    assert "When it was claimed, by our last readings: Unified Trading held 1\u202f000 USDT, read at " in text
     assert (
         "Then, by our last readings: Unified Trading held 987.5 USDT, read at 20 Nov 2026, 11:43:02 UTC; "
         "what Funding held of USDT was not readable, asked at 20 Nov 2026, 11:43:02 UTC." in text

@@ -122,7 +122,7 @@ def test_other_movement_is_exact_and_what_stopped_an_account_is_marked(
     first, second = (" ".join(row.text_content().split(" ")) for row in rows)
     assert "\u22125" in first, "the newest on top"
     assert "stopped it" not in first
-    assert "+11\u2009345.678900000000000001" in second
+    assert "+11\u202f345.678900000000000001" in second
     assert "stopped it" in second
     stopped = words(client, "movements", f"{HERE}?tripped=on")
     assert "stopped it" in stopped

@@ -67,7 +67,8 @@ def test_two_people_resolve_what_no_look_up_could(
     change = Change.objects.get()
     doubt.refresh_from_db()
     assert doubt.state == State.DISPATCHING
-    assert change.words == {"moved": False, "record": None}
+    assert (change.words["moved"], change.words["record"]) == (False, None)
+    assert [file["name"] for file in change.words["files"]] == ["history.txt", "page.html.txt"]
     assert [one.name for one in change.attachments.all()] == ["history.txt", "page.html.txt"]
 
     shown = html(sign_in(checker2), doubt)
@@ -206,7 +207,7 @@ def test_while_the_call_may_be_under_way_the_page_says_why_nobody_may_resolve(
 ) -> None:
     transfer = sent(approved(), Uncertain("Broken."))
     shown = html(sign_in(operator), transfer)
-    assert "may still be under way; wait until the call is over" in shown
+    assert "may still be under way: the call, our one request to the venue" in shown
     answer = sign_in(operator).post(f"{page(transfer)}resolve/", form(transfer))
     assert answer.status_code == 409
     assert not Change.objects.exists()
@@ -253,7 +254,7 @@ def test_both_balances_are_shown_before_and_after_with_what_a_move_would_change(
     refresh(connection=doubt.connection, at=timezone.now())
     looked_up(doubt)
     table = by_id(page_of(sign_in(operator).get(page(doubt))), "resolve").xpath(".//table")[0].text_content()
-    for figure in ("1\u2009000", "\u221212.5", "+12.5", "0"):
+    for figure in ("1\u202f000", "\u221212.5", "+12.5", "0"):
         assert figure in table
     assert "not read since" not in table
 

@@ -18,7 +18,7 @@ from treasury.audit.record import Machine
 from treasury.models import NEXT, Attempt, AuditEntry, Kind, Outcome, State, Transfer, User
 from treasury.templatetags import icons
 from treasury.templatetags.treasury import age, amount, figures, moment, until
-from treasury.transfers import access, attempts, dispatch, draft, lifecycle, queries, settle
+from treasury.transfers import access, attempts, dispatch, draft, exposure, lifecycle, queries, settle
 
 Make = Callable[..., Transfer]
 NOW = datetime(2026, 11, 20, 11, 43, 2, tzinfo=UTC)
@@ -31,11 +31,11 @@ NOW = datetime(2026, 11, 20, 11, 43, 2, tzinfo=UTC)
         ("12.5", "12.5"),
         ("12.500000000000000000", "12.5"),
         ("999", "999"),
-        ("1000", "1\u2009000"),
-        ("1E+24", "1\u2009000\u2009000\u2009000\u2009000\u2009000\u2009000\u2009000\u2009000"),
+        ("1000", "1\u202f000"),
+        ("1E+24", "1\u202f000\u202f000\u202f000\u202f000\u202f000\u202f000\u202f000\u202f000"),
         ("0.000000000000000001", "0.000000000000000001"),
-        ("1000000000000000000000000.000000000000000001", "1" + "\u2009000" * 8 + ".000000000000000001"),
-        ("-1234.5", "\u22121\u2009234.5"),
+        ("1000000000000000000000000.000000000000000001", "1" + "\u202f000" * 8 + ".000000000000000001"),
+        ("-1234.5", "\u22121\u202f234.5"),
     ],
 )
 def test_an_amount_is_whole_grouped_and_never_has_an_exponent(value: str, text: str) -> None:
@@ -124,8 +124,8 @@ def test_they_agree_on_what_follows_a_send(approved: Make, at: datetime, end: St
 def test_money_is_at_risk_in_doubt_and_past_the_settle_limit(approved: Make, maker: User, at: datetime) -> None:
     transfer = approved()
     attempt = sending(transfer, at)
-    assert queries.at_risk(maker, at) == []
-    assert queries.at_risk(maker, attempt.call_ends_at) == [transfer]
+    assert exposure.risks(at) == []
+    assert [risk.transfer for risk in exposure.risks(attempt.call_ends_at)] == [transfer]
     with transaction.atomic():
         lifecycle.advance(
             lifecycle.locked(transfer.reference),
@@ -135,8 +135,8 @@ def test_money_is_at_risk_in_doubt_and_past_the_settle_limit(approved: Make, mak
             action="transfer.settle",
             due_at=at,
         )
-    assert queries.at_risk(maker, at + timedelta(minutes=29)) == []
-    assert queries.at_risk(maker, at + timedelta(minutes=31)) == [transfer]
+    assert exposure.risks(at + timedelta(minutes=29)) == []
+    assert [risk.transfer for risk in exposure.risks(at + timedelta(minutes=31))] == [transfer]
 
 
 def test_a_draft_is_seen_by_its_maker_and_auditors_and_the_rest_by_everyone_with_a_role(
@@ -171,9 +171,9 @@ def test_a_receipt_for_what_was_given_up_is_money_at_risk_and_is_not_drafted_aga
             outcome="Nothing moved. The venue never took it.",
         )
     attempts.conclude(attempt_id=attempt.pk, answer=Receipt(settled=True, record="V1"), now=timezone.now)
-    assert queries.at_risk(maker, at) == [transfer]
+    assert [risk.transfer for risk in exposure.risks(at)] == [transfer]
     page = sign_in(maker).get(f"/transfers/{transfer.reference}/").content.decode()
-    assert "We do not know whether it moved: attempt 1 ended" in page
+    assert "We do not know whether it moved: it stands as not moved, and the answer to call 1 came late" in page
     assert "Draft again" not in page
     with pytest.raises(access.NotNow, match="may have moved after all"):
         draft.draft_again(reference=transfer.reference, maker=maker, at=at)

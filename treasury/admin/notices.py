@@ -12,9 +12,15 @@ from treasury.models import Notice
 
 @admin.register(Notice)
 class Notices(Window):
-    list_display = ("id", "written_at", "kind", "subject", "channel", "to", "tries", "problem", "sent_at")
+    list_display = ("id", "written_at", "kind", "subject", "channel", "to", "tries", "problem", "ending", "sent_at")
     list_display_links = ("id",)
-    list_filter = ("channel", "kind", ("sent_at", admin.EmptyFieldListFilter), ("problem", admin.EmptyFieldListFilter))
+    list_filter = (
+        "channel",
+        "kind",
+        "ending",
+        ("sent_at", admin.EmptyFieldListFilter),
+        ("problem", admin.EmptyFieldListFilter),
+    )
     search_fields = ("subject", "to")
     search_help_text = "What it is about: transfer:TR-000123, stop:4; or an address"
     date_hierarchy = "written_at"
@@ -30,6 +36,9 @@ class Notices(Window):
         "tries",
         "sent_at",
         "problem",
+        "refused",
+        "ending",
+        "ended_at",
     )
 
     def subject(self, row: Any) -> str:

@@ -5,12 +5,13 @@ Movements, matches and reservations all ask here, so that a correction reaches e
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict
 
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
-from treasury.models import NOTHING_MOVED, Attempt, Contradiction, State, Transfer
+from treasury.models import Attempt, Contradiction, State, Transfer
 
 if TYPE_CHECKING:  # the stubs are not there when the product runs
     from datetime import datetime
@@ -28,12 +29,20 @@ if TYPE_CHECKING:  # the stubs are not there when the product runs
 
     Ruled = WithAnnotations[Transfer, Ruling]
 
+# Of a query of transfers: those that evidence speaks against, and of which two people have not said yet what is true.
+CONTRADICTED = Q(Exists(Contradiction.objects.filter(transfer=OuterRef("pk"), closed_at=None)))
+CLOCKS_APART = timedelta(seconds=5)  # of two machines, both at most 2 s off the database's
 MOVED = Q(ruled=True) | Q(ruled=None, state=State.SETTLED)
 
 
 def moved(transfers: QuerySet[Transfer]) -> QuerySet[Ruled]:
     """Those of the transfers whose money is held to have moved."""
     return with_ruling(transfers).filter(MOVED)
+
+
+def has_moved(transfer: Transfer) -> bool:
+    """Whether the money is held to have moved: as the state says, or as two people corrected it."""
+    return moved(Transfer.objects.filter(pk=transfer.pk)).exists()
 
 
 def with_ruling(transfers: QuerySet[Transfer]) -> QuerySet[Ruled]:
@@ -46,9 +55,11 @@ def with_ruling(transfers: QuerySet[Transfer]) -> QuerySet[Ruled]:
     claim that may have moved it; the other the moment it was noted as settled, or of the evidence that it moved after
     all.
     """
-    contradictions = Contradiction.objects.filter(transfer=OuterRef("pk"))
+    # A ruling from before it was sent is about the time before: what was found then is overtaken by the settling.
+    about_now = ~Q(transfer__state=State.SETTLED) | Q(at__gte=OuterRef("changed_at") - CLOCKS_APART)
+    contradictions = Contradiction.objects.filter(about_now, transfer=OuterRef("pk"))
     closed = contradictions.exclude(closed_at=None).order_by("-closed_at", "-id")
-    calls = Attempt.objects.filter(transfer=OuterRef("pk")).exclude(outcome__in=NOTHING_MOVED)
+    calls = Attempt.objects.may_have_moved().filter(transfer=OuterRef("pk"))
     return transfers.annotate(
         ruled=Subquery(closed.values("moved")[:1]),
         ruled_at=Subquery(closed.values("closed_at")[:1]),

@@ -43,8 +43,9 @@ from django.db.models import Q
 from treasury.audit.record import Machine, record
 from treasury.balances.moved import with_ruling
 from treasury.controls import stops
-from treasury.models import IN_FLIGHT, Account, Balance, Connection, Contradiction, Mark, Movement, State
+from treasury.models import IN_FLIGHT, Account, Balance, Connection, Contradiction, Mark, Movement, State, Transfer
 from treasury.models.amount import grouped, signed
+from treasury.models.clock import on_the_clock
 
 if TYPE_CHECKING:
     from treasury.balances.moved import Ruled
@@ -114,7 +115,8 @@ def trip(found: Iterable[Reckoned], *, at: datetime) -> None:
             Mark.objects.filter(pk=mark.pk).update(total=one.after, at=one.at)
             words = in_words(one)
             log.critical("ALARM %s: %s", one.account, words)
-            stops.stop(account=one.account, reason=words, by=DRIFT, at=at)
+            if not stops.standing().filter(account=one.account, automatic=True, by=DRIFT.name).exists():
+                stops.stop(account=one.account, reason=words, by=DRIFT, at=at)
             facts = {
                 "movement": movement.pk,
                 "asset": one.asset,
@@ -132,17 +134,18 @@ def in_words(one: Reckoned) -> str:
     """Why a quiet account is stopped, for its banner."""
     explained = f"our transfers explain {signed(one.ours)} of it" if one.ours else "no transfer of ours did that"
     return (
-        f"it held {grouped(one.before)} {one.asset} and holds {grouped(one.after)} at {one.at:%Y-%m-%d %H:%M:%S} UTC; "
+        f"it held {grouped(one.before)} {one.asset} and holds {grouped(one.after)} at {on_the_clock(one.at)}; "
         f"{explained}, and nothing explains {signed(one.rest)} {one.asset}"
     )
 
 
 def near_transfers(connection: Connection, *, since: datetime) -> Mapping[Key, list[Ruled]]:
     """By account and asset, every transfer that may have moved money after ``since``, in one snapshot."""
-    disputed = Contradiction.objects.filter(Q(closed_at=None) | Q(closed_at__gt=since))
-    near = with_ruling(connection.transfers.all()).filter(
-        Q(state__in=IN_FLIGHT) | Q(pk__in=disputed.values("transfer")) | Q(state=State.SETTLED, changed_at__gt=since)
-    )
+    moving = Transfer.objects.filter(Q(state__in=IN_FLIGHT) | Q(state=State.SETTLED, changed_at__gt=since)).order_by()
+    disputed = Contradiction.objects.filter(Q(closed_at=None) | Q(closed_at__gt=since)).order_by()
+    # A union and no OR: each half has its index, however many transfers have ended.
+    keys = moving.values("pk").union(disputed.values("transfer"))
+    near = with_ruling(connection.transfers.filter(pk__in=keys))
     found: dict[Key, list[Ruled]] = {}
     for transfer in near.order_by("moved_by", "pk"):
         for account in (transfer.source_id, transfer.destination_id):

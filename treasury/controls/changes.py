@@ -13,16 +13,19 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet, Value
+from django.db.models.functions import Concat
 
 from treasury.audit.record import canonical, record
 from treasury.controls import telling
 from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS, groups_of
-from treasury.models import Attachment, Change, Ruling, User
+from treasury.models import Attachment, Change, Ruling, Transfer, User
+
+READ = "evidence.read"
 
 
 class MayNotChange(Exception):
-    """The person may not propose this change, or not decide on it. Nothing was changed."""
+    """The person may not propose this change, decide on it, or read its files. Nothing was changed."""
 
 
 class NotWaiting(Exception):
@@ -31,6 +34,10 @@ class NotWaiting(Exception):
 
 class OtherChange(Exception):
     """The page that was decided on shows another change than this one. Nothing was changed."""
+
+
+class NoSuchFile(Exception):
+    """The change has no such file."""
 
 
 class NotSaid(Exception):
@@ -64,6 +71,12 @@ class File:
     media_type: str
     content: bytes
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the log and the proposal say of it; its size in bytes."""
+        digest = hashlib.sha256(self.content).hexdigest()
+        return {"name": self.name, "size": len(self.content), "sha256": digest}
+
 
 def why_not_propose(kind: str, user: User) -> str | None:
     if groups_of(user).isdisjoint(RIGHTS[kind].propose):
@@ -71,11 +84,14 @@ def why_not_propose(kind: str, user: User) -> str | None:
     return None
 
 
-def why_not_decide(change: Change, user: User) -> str | None:
-    """Why this person may not confirm or decline; None when they may. A verb may have further reasons."""
+def why_not_decide(change: Change, user: User, groups: frozenset[str] | None = None) -> str | None:
+    """Why this person may not confirm or decline; None when they may. A verb may have further reasons.
+
+    ``groups``: theirs, where a page of many changes has asked for them once.
+    """
     if change.proposed_by_id == user.pk:
         return "You proposed this; someone else must confirm it."
-    if groups_of(user).isdisjoint(RIGHTS[change.kind].decide):
+    if (groups_of(user) if groups is None else groups).isdisjoint(RIGHTS[change.kind].decide):
         return f"Only {listed(RIGHTS[change.kind].decide)} may decide this."
     return None
 
@@ -100,6 +116,8 @@ def propose(
             raise MayNotChange(refusal)
         if not reason.strip():
             raise NotSaid("Nothing was proposed. Say why; whoever confirms it reads the reason.")
+        if files:  # a file is part of what is confirmed
+            words = {**words, "files": [file.told for file in files]}
         said = digest_of(kind, subject, words, reason.strip())
         if not files and not sealed:
             again = waiting().filter(digest=said, proposed_by=by).first()
@@ -115,20 +133,9 @@ def propose(
             proposed_by=by,
             proposed_at=at,
         )
-        kept = [
-            Attachment.objects.create(
-                change=change,
-                name=file.name,
-                media_type=file.media_type,
-                size=len(file.content),
-                sha256=hashlib.sha256(file.content).hexdigest(),
-                content=file.content,
-            )
-            for file in files
-        ]
-        facts: dict[str, Any] = {"words": dict(words), "reason": change.reason, "digest": said}
-        if kept:
-            facts["files"] = [{"name": one.name, "size": one.size, "sha256": one.sha256} for one in kept]
+        for file in files:
+            Attachment.objects.create(change=change, media_type=file.media_type, content=file.content, **file.told)
+        facts = {"words": dict(words), "reason": change.reason, "digest": said}
         entry(change, by=by, at=at, action="change.propose", facts=facts)
         telling.proposed(change, decide=RIGHTS[kind].decide, at=at)
         return change
@@ -140,6 +147,8 @@ def confirm(*, change_id: int, kind: str, by: User, digest: str, at: datetime) -
     Raises MayNotChange, NotWaiting, OtherChange.
     """
     change = _open(change_id, by)
+    if gone := why_not_propose(change.kind, change.proposed_by):
+        raise MayNotChange(f"{change.proposed_by} may no longer propose this: {gone} Decline it, or propose it anew.")
     if change.kind != kind or change.digest != digest:
         raise OtherChange("Nothing was changed. The proposal is not what your page showed; read it again below.")
     return _rule(change, Ruling.APPLIED, by, at, "")
@@ -149,6 +158,8 @@ def decline(*, change_id: int, by: User, reason: str, at: datetime) -> Change:
     """Say no to a proposal. Raises MayNotChange, NotWaiting, NotSaid."""
     with transaction.atomic():
         change = _open(change_id, by)
+        if Transfer.objects.filter(maker=by, reference=change.subject.removeprefix("transfer:")).exists():
+            raise MayNotChange("You drafted this transfer; someone else must decide on what became of it.")
         if not reason.strip():
             raise NotSaid("Nothing was decided. Say why you decline it; its proposer reads the reason.")
         _rule(change, Ruling.DECLINED, by, at, reason.strip())
@@ -168,15 +179,32 @@ def withdraw(*, change_id: int, by: User, at: datetime) -> Change:
         return change
 
 
+def read_file(*, change_id: int, file_id: int, by: User, at: datetime) -> Attachment:
+    """A file of the evidence with its content; who read it is in the log. Raises MayNotChange, NoSuchFile."""
+    with transaction.atomic():
+        if not groups_of(by):
+            raise MayNotChange("You hold no role here; an administrator can give you one.")
+        file = Attachment.objects.filter(change=change_id, pk=file_id).select_related("change").first()
+        if file is None:
+            raise NoSuchFile("There is no such file.")
+        facts = {"change": change_id, "file": file.name, "size": file.size, "sha256": file.sha256}
+        record(at=at, by=by, action=READ, subject=file.change.subject, facts=facts)
+        return file
+
+
 def waiting() -> QuerySet[Change]:
     return Change.objects.filter(ruling=None).select_related("proposed_by")
 
 
-def waiting_for(user: User) -> list[Change]:
-    """What this person may decide on, the oldest on top."""
-    groups = groups_of(user)
+def waiting_for(user: User, groups: frozenset[str]) -> QuerySet[Change]:
+    """What this person, who holds these groups, may decide on, the oldest on top.
+
+    Of a transfer that they drafted, someone else says what became of it.
+    """
     kinds = [kind for kind, rights in RIGHTS.items() if not groups.isdisjoint(rights.decide)]
-    return list(waiting().filter(kind__in=kinds).exclude(proposed_by=user).order_by("id")) if kinds else []
+    drafted = Transfer.objects.filter(maker=user).annotate(subject_of_it=Concat(Value("transfer:"), F("reference")))
+    own = drafted.values("subject_of_it")
+    return waiting().filter(kind__in=kinds).exclude(proposed_by=user).exclude(subject__in=own).order_by("id")
 
 
 def locked(change_id: int) -> Change:

@@ -69,17 +69,19 @@ def connect(
             venue=venue, environment=environment, login=answer.login, credentials=credentials
         )
         connection = Connection(name=name, venue=venue, environment=environment, login=answer.login)
-        stored(connection, sealed, answer.accounts, at)
+        stored(connection, sealed, answer.accounts, at=at, reported_at=at)
         facts = facts_of(connection, answer.may_transfer, answer.words, answer.accounts)
         record(at=at, by=by, action=CONNECT, subject=connection.subject, facts=facts)
         return connection
 
 
-def stored(connection: Connection, sealed: str, accounts: Sequence[Mapping[str, str]], at: datetime) -> None:
-    """Save the new connection with its credentials and the accounts that the venue reported at this moment."""
+def stored(
+    connection: Connection, sealed: str, accounts: Sequence[Mapping[str, str]], *, at: datetime, reported_at: datetime
+) -> None:
+    """Save the new connection with its credentials, and the accounts with the moment when the venue reported them."""
     connection.credentials, connection.created_at = sealed, at
     connection.save(force_insert=True)
-    ConnectionHealth.objects.create(connection=connection, reported=list(accounts), reported_at=at)
+    ConnectionHealth.objects.create(connection=connection, reported=list(accounts), reported_at=reported_at)
     Account.objects.bulk_create(Account(connection=connection, **account) for account in accounts)
 
 
@@ -182,7 +184,8 @@ def look_again(*, change_id: int, by: User, at: datetime) -> None:
 
 
 def newest_look(change: Change) -> FirstLook | None:
-    return change.first_looks.last()
+    looks = list(change.first_looks.all())  # not .last(), which asks even where a page has fetched them beforehand
+    return looks[-1] if looks else None
 
 
 def is_unanswered(change: Change) -> bool:
@@ -212,26 +215,36 @@ def confirm_connect(*, change_id: int, by: User, digest: str, login: str, at: da
     with transaction.atomic():
         lock()
         change = changes.confirm(change_id=change_id, kind=CONNECT, by=by, digest=digest, at=at)
+        if refusal := why_not_connect(change):
+            raise NoLongerFits(f"Not connected. {refusal}")
         newest = newest_look(change)
-        if newest is None or not newest.answered or newest.problem:
-            raise NoLongerFits("Not connected. The venue has not said yet whose login this is; nothing was stored.")
+        assert newest is not None
         if newest.login != login:
             raise changes.OtherChange(
                 f"Not connected. The venue says that the login is {newest.login}, and your page showed "
-                f"{login or 'none'}; read it again below."
+                f"{login[:LOGIN_LENGTH] or 'none'}; read it again below."
             )
         connection = Connection(**change.words, login=newest.login)
-        if taken := why_taken(connection):
-            raise NoLongerFits(f"Not connected. {taken}")
         try:
+            # changes.confirm has emptied ``sealed`` in the database, and not in this object, which still holds what
+            # it read: to read the row anew before this line would be to lose the credentials.
             sealed = venues.seal_anew(sealed=change.sealed, login=newest.login, **change.words)
         except venues.CannotOpen as wrong:
             raise NoLongerFits(f"Not connected. {wrong}") from None
-        stored(connection, sealed, newest.accounts, at)
-        ConnectionHealth.objects.filter(connection=connection).update(reported_at=newest.at)
+        stored(connection, sealed, newest.accounts, at=at, reported_at=newest.at)
         facts = facts_of(connection, newest.may_transfer, newest.words, newest.accounts)
         changes.entry(change, by=by, at=at, action=CONNECT, facts=facts)
         return connection
+
+
+def why_not_connect(change: Change) -> str | None:
+    """Why nobody can confirm it as things are, whoever they are; None when somebody can."""
+    newest = newest_look(change)
+    if newest is None or not newest.answered:
+        return "The venue has not said yet whose login this is."
+    if newest.problem:
+        return "The venue did not say whose login this is."
+    return why_taken(Connection(**change.words, login=newest.login))
 
 
 def why_taken(connection: Connection) -> str | None:
@@ -295,7 +308,8 @@ def confirm_set_up(*, change_id: int, by: User, digest: str, at: datetime) -> Co
     with transaction.atomic():
         lock()
         change = changes.confirm(change_id=change_id, kind=SET_UP, by=by, digest=digest, at=at)
-        connection = connection_of(change)
+        # A claim locks the connection before its accounts; so must this, or the two wait for each other.
+        connection = Connection.objects.select_for_update().get(pk=connection_of(change).pk)
         there, kinds = there_and_reported(connection)
         was: dict[str, Any] = {}
         becomes: dict[str, Any] = {}

@@ -26,10 +26,11 @@ QUEUES = (SENDS, READS, CHORES)
 
 @dataclass(frozen=True)
 class Part:
-    """What stands still without it, what it is called, and what to do."""
+    """What stands still without it, what it is called, what that means meanwhile, and what an operator does."""
 
     still: str
     name: str
+    meanwhile: str
     remedy: str
 
 
@@ -37,34 +38,41 @@ PARTS = {
     SENDS: Part(
         "Nothing is being sent",
         "sender",
-        "Approved transfers wait, and none is lost. Start the worker of the queue “sends” again.",
+        "Approved transfers wait, and none is lost.",
+        "Start the worker of the queue “sends” again.",
     ),
     READS: Part(
         "Balances and look-ups are not being read",
         "reader",
-        "Numbers keep their age, and what is in flight stays as it is. Start the worker of the queue “reads” again.",
+        "Numbers keep their age, and what is in flight stays as it is.",
+        "Start the worker of the queue “reads” again.",
     ),
     CHORES: Part(
         "Nothing is dispatched, settled or expired",
         "worker of the ticks",
-        "What is due waits, and nothing is lost. Start the worker of the queue “chores” again.",
+        "What is due waits, and nothing is lost.",
+        "Start the worker of the queue “chores” again.",
     ),
     BEAT: Part(
         "Nothing is dispatched, settled or expired",
         "clock",
-        "What is due waits, and nothing is lost. Start the clock (celery beat) again; whether the workers live is seen "
-        "only then.",
+        "What is due waits, and nothing is lost.",
+        "Start the clock (celery beat) again; whether the workers live is seen only then.",
     ),
 }
 
 
 @dataclass(frozen=True)
 class Silence:
-    """A part that does not work. ``since`` is its last sign of life, None when it never gave one."""
+    """A part that does not work. ``since`` is its last sign of life, None when it never gave one.
+
+    ``meanwhile`` is for everyone, ``remedy`` for operators: nobody else can follow it.
+    """
 
     part: str
     since: datetime | None
     words: str
+    meanwhile: str
     remedy: str
 
 
@@ -115,18 +123,22 @@ def _silence(name: str, sign: Heartbeat | None, at: datetime) -> Silence:
     part, since = PARTS[name], sign.at if sign else None
     if sign is not None and sign.problem:
         when = f" since {_clock(since, at)}" if since else ""
-        return Silence(name, since, f"{part.still}{when}: the {part.name} {sign.problem}.", part.remedy)
+        return _of(name, since, f"{part.still}{when}: the {part.name} {sign.problem}.")
     if since is None:
-        return Silence(name, None, f"{part.still}: no {part.name} has run yet.", part.remedy)
+        return _of(name, None, f"{part.still}: no {part.name} has run yet.")
     if since > at:
         words = f"the {part.name}'s last sign of life is dated {_clock(since, at)}, which is still to come"
-        return Silence(name, since, f"{part.still}: {words}.", part.remedy)
-    return Silence(name, since, f"{part.still}: the {part.name} stopped at {_clock(since, at)}.", part.remedy)
+        return _of(name, since, f"{part.still}: {words}.")
+    return _of(name, since, f"{part.still}: the {part.name} stopped at {_clock(since, at)}.")
+
+
+def _of(name: str, since: datetime | None, words: str) -> Silence:
+    return Silence(name, since, words, PARTS[name].meanwhile, PARTS[name].remedy)
 
 
 def _unanchored(sign: Heartbeat) -> Silence:
     words = f"The log is not being anchored outside the database: {sign.problem}."
-    return Silence(ANCHORS, sign.at, words, "Without anchors a restored copy may go unseen. Mend the anchors' file.")
+    return Silence(ANCHORS, sign.at, words, "Without anchors a restored copy may go unseen.", "Mend the anchors' file.")
 
 
 def _clock(then: datetime, at: datetime) -> str:

@@ -129,7 +129,7 @@ def watch(*, at: datetime) -> StopOrder | None:
             return None
         reason = because(found.differences)
         log.critical("ALARM %s; everything is stopped", reason)
-        order = stops.stop(everything=True, by=stops.RESTORE, reason=reason, at=at)
+        order = stops.stop(everything=True, by=stops.RESTORE, reason=reason, at=at, anew=True)
         record(
             at=at,
             by=stops.RESTORE,

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, Concat, Trim
 
+from treasury import venues
 from treasury.audit.record import Machine, record
 from treasury.controls import changes, telling
 from treasury.controls.roles import OPERATORS, holds
 from treasury.models import ENDED, Account, Change, Connection, LookUp, Scope, State, StopOrder, Transfer, User
+from treasury.pace import paced
 
 # Claims hold it shared, a stop exclusively: after "Stopped" is on the screen, no claim that began before commits.
 CLAIMS_LOCK = 0x570B
 RELEASE = "stop.release"
+LOOK_BACK_AGAIN = paced(timedelta(seconds=30))
+FAILED_MOST = 3  # questions that a venue did not answer, until two people must know without it
 RESTORE = Machine("restore")  # whose stop is released only when every unended transfer has been looked up
 
 
@@ -44,10 +50,12 @@ def stop(
     venue: str = "",
     asset: str = "",
     everything: bool = False,
+    anew: bool = False,
 ) -> StopOrder:
     """Stop sending over a connection, from and to an account, at a venue, of an asset, or everywhere: one of these.
 
-    Once, for the same reason by the same hand. Raises MayNotStop unless ``by`` is an operator or a part of the
+    Once, for the same reason by the same hand, unless ``anew``.
+    Raises MayNotStop unless ``by`` is an operator or a part of the
     product.
     """
     assert sum([connection is not None, account is not None, venue != "", asset != "", everything]) == 1
@@ -63,14 +71,15 @@ def stop(
             asset=asset.upper(),
             reason=reason,
             by=by.get_username() if isinstance(by, User) else by.name,
+            automatic=isinstance(by, Machine),
             since=at,
         )
         alike: dict[str, Any] = {
-            name: getattr(order, name) for name in ("scope", "connection", "account", "venue", "asset", "by", "reason")
+            name: getattr(order, name)
+            for name in ("scope", "connection", "account", "venue", "asset", "by", "automatic", "reason")
         }
-        proposed = [change.words["stop"] for change in changes.waiting().filter(kind=RELEASE)]
-        said = StopOrder.objects.filter(released_at=None, **alike).exclude(pk__in=proposed)
-        if again := said.first():  # a double click, or a cause that strikes again
+        said = StopOrder.objects.filter(released_at=None, **alike).exclude(pk__in=releases_proposed())
+        if not anew and (again := said.first()):  # a double click, or a cause that strikes again
             return again
         order.save()
         facts = {"stop": order.pk, "scope": str(order.scope), "reason": reason}
@@ -101,31 +110,51 @@ def stop_lock() -> None:
 def standing() -> QuerySet[StopOrder]:
     """Every stop order that stands, the oldest first."""
     orders = StopOrder.objects.filter(released_at=None).select_related("connection", "account__connection")
-    return orders.order_by("since", "pk")
+    return named(orders).order_by("since", "pk")
+
+
+def named(orders: QuerySet[StopOrder]) -> QuerySet[StopOrder]:
+    """With the full name of the person who stopped it, as ``StopOrder.who`` says it; in the same query."""
+    full = Trim(Concat("first_name", Value(" "), "last_name"))
+    name = User.objects.filter(username=OuterRef("by")).annotate(full=full).values("full")[:1]
+    return orders.annotate(person=Case(When(automatic=False, then=Subquery(name))))
+
+
+def over(connection: Connection) -> Q:
+    """The stop orders that stop everything over a connection."""
+    at_it = Q(scope=Scope.VENUE, venue=connection.venue) | Q(scope=Scope.CONNECTION, connection=connection)
+    return Q(scope=Scope.EVERYTHING) | at_it
 
 
 def standing_over(connection: Connection) -> QuerySet[StopOrder]:
     """The stop orders that stop everything over this connection."""
-    return standing().filter(
-        Q(scope=Scope.EVERYTHING)
-        | Q(scope=Scope.VENUE, venue=connection.venue)
-        | Q(scope=Scope.CONNECTION, connection=connection)
-    )
+    return standing().filter(over(connection))
 
 
 def standing_for(transfer: Transfer) -> StopOrder | None:
     """The oldest stop order that stands in the way of a transfer."""
-    return (
-        standing()
-        .filter(
-            Q(scope=Scope.EVERYTHING)
-            | Q(scope=Scope.VENUE, venue=transfer.connection.venue)
-            | Q(scope=Scope.CONNECTION, connection=transfer.connection_id)
-            | Q(scope=Scope.ASSET, asset=transfer.asset.upper())
-            | Q(scope=Scope.ACCOUNT, account__in=[transfer.source_id, transfer.destination_id])
-        )
-        .first()
-    )
+    accounts = [transfer.source_id, transfer.destination_id]
+    of_it = Q(scope=Scope.ASSET, asset=transfer.asset.upper()) | Q(scope=Scope.ACCOUNT, account__in=accounts)
+    return standing().filter(over(transfer.connection) | of_it).first()
+
+
+def covered_by(order: StopOrder) -> Q:
+    """The transfers that a stop order stands in the way of: ``standing_for`` seen from the other side."""
+    narrow = {
+        Scope.EVERYTHING: Q(pk__isnull=False),
+        Scope.VENUE: Q(connection__venue=order.venue),
+        Scope.CONNECTION: Q(connection=order.connection_id),
+        Scope.ASSET: Q(asset__iexact=order.asset),
+        Scope.ACCOUNT: Q(source=order.account_id) | Q(destination=order.account_id),
+    }
+    return narrow[Scope(order.scope)]
+
+
+def held_by(orders: Sequence[StopOrder]) -> list[int]:
+    """How many approved transfers each of these orders, written or not, stands in the way of; in one query."""
+    counts = {f"order_{number}": Count("pk", filter=covered_by(order)) for number, order in enumerate(orders)}
+    found = Transfer.objects.filter(state=State.APPROVED).aggregate(**counts)
+    return [found[name] for name in counts]
 
 
 def covered(order: StopOrder) -> str:
@@ -135,7 +164,7 @@ def covered(order: StopOrder) -> str:
     if order.account is not None:
         return str(order.account)
     if order.venue:
-        return f"everything at {order.venue}"
+        return f"everything at {venues.titles().get(order.venue, order.venue)}"
     return f"every transfer of {order.asset}" if order.asset else "everything"
 
 
@@ -151,7 +180,12 @@ def propose_release(*, stop_order_id: int, by: User, reason: str, at: datetime) 
 
 def release_proposed(order: StopOrder) -> Change | None:
     """The proposal to release it that waits for a second operator."""
-    return changes.waiting().filter(kind=RELEASE, words__stop=order.pk).first()
+    return releases_proposed().get(order.pk)
+
+
+def releases_proposed() -> Mapping[int, Change]:
+    """The proposals to release a stop that wait for a second operator, by the order's number."""
+    return {change.words["stop"]: change for change in changes.waiting().filter(kind=RELEASE)}
 
 
 def confirm_release(*, change_id: int, by: User, digest: str, at: datetime) -> StopOrder:
@@ -167,15 +201,16 @@ def confirm_release(*, change_id: int, by: User, digest: str, at: datetime) -> S
         order.released_at, order.release = at, change
         order.save(update_fields=["released_at", "release"])
         # What was held for it is asked about at once, and says anew why where it must still wait.
-        Transfer.objects.filter(state=State.APPROVED).update(due_at=at)
+        Transfer.objects.filter(covered_by(order), state=State.APPROVED).update(due_at=at)
         changes.entry(change, by=by, at=at, action=RELEASE, facts={"stop": order.pk, "reason": change.reason})
+        telling.released(order, at=at)
         return order
 
 
 def why_not_release(order: StopOrder) -> str | None:
     """After a restore the venue may know of sends that this database has forgotten: each unended transfer is looked
     up by its key first."""
-    if order.by != RESTORE.name:
+    if not (order.automatic and order.by == RESTORE.name):
         return None
     left = not_looked_up_since(order).count()
     if not left:
@@ -186,17 +221,32 @@ def why_not_release(order: StopOrder) -> str | None:
     )
 
 
+def last_restore() -> StopOrder | None:
+    """The newest stop after a restore, released or not."""
+    return StopOrder.objects.filter(automatic=True, by=RESTORE.name).order_by("since", "pk").last()
+
+
 def not_looked_up_since(order: StopOrder) -> QuerySet[Transfer]:
-    """The transfers past DRAFT, unended when it was stopped, that no look-up has asked the venue about since."""
-    asked = LookUp.objects.filter(transfer=OuterRef("pk"), at__gte=order.since).exclude(state="ERROR")
-    unended = Transfer.objects.exclude(state__in=ENDED, changed_at__lt=order.since)
-    return unended.filter(~Exists(asked), key__isnull=False)
+    """What was submitted before the stop and had not ended by then, and that the venue was not asked about since.
+
+    Where the venue cannot be asked at all, several questions that failed are enough: two people must then know.
+    """
+    since = LookUp.objects.filter(transfer=OuterRef("pk"), at__gte=order.since)
+    failed = since.filter(state="ERROR").order_by().values("transfer").annotate(count=Count("pk")).values("count")
+    unended = Q(state__in=set(State) - ENDED) | Q(state__in=ENDED, changed_at__gte=order.since)  # each by its index
+    left = Transfer.objects.filter(unended, ~Exists(since.exclude(state="ERROR")), submitted_at__lt=order.since)
+    return left.alias(failed=Coalesce(Subquery(failed), 0)).filter(failed__lt=FAILED_MOST)
 
 
-def to_look_back() -> QuerySet[Transfer]:
-    """What must be looked up before a stop after a restore may be released; nothing where none stands."""
-    order = standing().filter(by=RESTORE.name).last()
-    return Transfer.objects.none() if order is None else not_looked_up_since(order)
+def to_look_back(at: datetime) -> QuerySet[Transfer]:
+    """What is to be looked up now before a stop after a restore may be released, the longest unasked first."""
+    order = standing().filter(automatic=True, by=RESTORE.name).last()
+    if order is None:
+        return Transfer.objects.none()
+    asked = LookUp.objects.filter(transfer=OuterRef("pk"), at__gte=order.since).order_by("-at").values("at")[:1]
+    left = not_looked_up_since(order).annotate(asked_at=Subquery(asked))
+    now = left.filter(Q(asked_at=None) | Q(asked_at__lt=at - LOOK_BACK_AGAIN))
+    return now.order_by(F("asked_at").asc(nulls_first=True), "pk")
 
 
 def _standing_still(stop_order_id: int) -> StopOrder:

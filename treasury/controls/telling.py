@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from treasury.controls.roles import AUDITORS, OPERATORS, people
-from treasury.models import Change, StopOrder, Transfer
+from treasury.models import Change, Scope, StopOrder, Transfer
 from treasury.notices.outbox import beside, tell
+
+ONE_OF: Mapping[str, str] = {  # which one it is stays on the page
+    Scope.EVERYTHING: "everything",
+    Scope.VENUE: "one venue",
+    Scope.CONNECTION: "one connection",
+    Scope.ASSET: "one asset",
+    Scope.ACCOUNT: "one account",
+}
+
+
+class Asked(NamedTuple):
+    """A proposal's title and text, with the reference, where it is about a transfer, in place of {}."""
+
+    title: str
+    text: str
+
+
+ASKS: Mapping[str, Asked] = {
+    "stop.release": Asked(
+        "The release of a stop waits for you",
+        "Nothing is sent where the stop stands. A colleague says that it may end; you confirm or decline.",
+    ),
+    "transfer.resolve": Asked(
+        "{}: whether it moved waits for you",
+        "It is not known whether {} moved. A colleague says how it ended; you confirm or decline.",
+    ),
+    "contradiction.close": Asked(
+        "{}: what is true waits for you",
+        "It may have moved. The evidence about {} contradicts itself, and a colleague says what is true; you confirm "
+        "or decline.",
+    ),
+    "connection.connect": Asked(
+        "A new connection waits for you",
+        "Nothing is changed yet. A colleague proposes to connect a venue; you look at whose login it is, and confirm "
+        "or decline.",
+    ),
+    "account.set_up": Asked(
+        "The set-up of accounts waits for you",
+        "Nothing is changed yet. A colleague proposes how accounts are set up; you confirm or decline.",
+    ),
+}
 
 
 def stopped(order: StopOrder, *, at: datetime) -> None:
@@ -16,8 +58,8 @@ def stopped(order: StopOrder, *, at: datetime) -> None:
         tell(
             kind="stop.order",
             subject=f"stop:{order.pk}",
-            title="Sending was stopped",
-            text="Nothing is sent where the stop order stands. The page says what it covers, why, and by whom.",
+            title=f"Sending was stopped: {ONE_OF[order.scope]}",
+            text=_still(order),
             path="/stops/",
             to=people(OPERATORS),
             at=at,
@@ -25,15 +67,38 @@ def stopped(order: StopOrder, *, at: datetime) -> None:
         )
 
 
+def _still(order: StopOrder) -> str:
+    if order.scope == Scope.EVERYTHING:
+        return "Nothing is sent: everything is stopped. The page says why, and by whom."
+    return f"Nothing of it is sent: {ONE_OF[order.scope]} is stopped. The page says which, why, and by whom."
+
+
+def released(order: StopOrder, *, at: datetime) -> None:
+    """All operators: what was held goes on."""
+    with beside(f"release of stop order {order.pk}"):
+        tell(
+            kind="stop.release",
+            subject=f"stop:{order.pk}",
+            title=f"A stop was released: {ONE_OF[order.scope]}",
+            text="Sending goes on. Two people released the stop; what it held is sent next unless another stop stands.",
+            path="/stops/",
+            to=people(OPERATORS),
+            at=at,
+            once=f"stop.release:{order.pk}",
+        )
+
+
 def proposed(change: Change, *, decide: Iterable[str], at: datetime) -> None:
     """Whoever may decide on it: neither its proposer nor the maker of the transfer that it is about."""
     with beside(f"proposed change {change.pk}"):
-        makers = Transfer.objects.filter(reference=change.subject.removeprefix("transfer:")).values("maker")
+        reference = change.subject.removeprefix("transfer:")
+        makers = Transfer.objects.filter(reference=reference).values("maker")
+        asked = ASKS[change.kind]
         tell(
             kind="change.propose",
             subject=f"change:{change.pk}",
-            title="A proposed change waits for your decision",
-            text="Nothing is changed yet. A proposed change waits for your decision.",
+            title=asked.title.format(reference),
+            text=asked.text.format(reference),
             path="/changes/",
             to=people(*decide).exclude(pk=change.proposed_by_id).exclude(pk__in=makers),
             at=at,

@@ -25,6 +25,7 @@ import psutil  # type: ignore[import-untyped]
 from treasury.launch.postmaster import ended
 
 GRACE = 20.0  # seconds between SIGTERM and SIGKILL, for each stage
+RESTARTS_MOST, RESTARTS_WITHIN = 5, 60.0  # so many ends of one child within so many seconds are a defect
 _HURRY_AFTER = 0.5  # seconds; some terminals and wrappers deliver one Ctrl-C twice
 _PR_SET_PDEATHSIG = 1
 _COLOURS = (36, 33, 35, 32, 34, 31, 96, 93)
@@ -140,9 +141,16 @@ class Family:
         self._signals = signals
         self._cwd = cwd
         self._children: dict[str, Child] = {}
+        self._again: dict[str, tuple[str, ...]] = {}
+        self._restarts: dict[str, deque[float]] = {}
 
-    def start(self, name: str, *command: str) -> Child:
-        """Start ``python <command>``. Main thread only: Linux ties a child's life to the starting thread."""
+    def start(self, name: str, *command: str, again: bool = False) -> Child:
+        """Start ``python <command>``. Main thread only: Linux ties a child's life to the starting thread.
+
+        ``again``: when it stops by itself, it is started again, unless it does so time after time.
+        """
+        if again:
+            self._again[name] = command
         colour = _COLOURS[len(self._children) % len(_COLOURS)]
         child = Child(name, [sys.executable, *command], self.env, self._cwd, colour)
         self._children[name] = child
@@ -168,10 +176,22 @@ class Family:
                 raise TimeoutError(f"{what} did not come within {seconds:.0f} seconds.")
 
     def watch(self) -> None:
-        """Raises ChildDied when one has ended."""
-        for child in self._children.values():
+        """Raises ChildDied when one has ended that is not to be started again, or that ends time after time."""
+        for child in list(self._children.values()):
             if not child.running:
-                raise ChildDied(child.how_it_ended())
+                how = child.how_it_ended()
+                if not self._may_start_again(child.name):
+                    raise ChildDied(how)
+                say(f"{how} It is started again.")
+                child.kill([])  # what it leaves behind
+                self.start(child.name, *self._again[child.name])
+
+    def _may_start_again(self, name: str) -> bool:
+        if name not in self._again:
+            return False
+        ended, now = self._restarts.setdefault(name, deque(maxlen=RESTARTS_MOST)), time.monotonic()
+        ended.append(now)
+        return len(ended) < RESTARTS_MOST or now - ended[0] > RESTARTS_WITHIN
 
     def pause(self, seconds: float = 0.1) -> None:
         """Raises Stopped when a stop is requested."""

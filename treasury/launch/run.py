@@ -135,9 +135,9 @@ def _start_product(family: Family, home: Path, port: int, *, practice: bool) -> 
     )
     # A queue a worker: pgmq's long poll of an empty queue would hold up the ticks of the other, until they expire.
     for queue in _QUEUES:
-        family.start(queue, *worker, "-n", f"{queue}@%h", "-Q", queue)
+        family.start(queue, *worker, "-n", f"{queue}@%h", "-Q", queue, again=True)
     schedule = str(home / "celerybeat-schedule")
-    family.start("beat", *celery, "beat", "-l", "WARNING", "-s", schedule, "--pidfile=")
+    family.start("beat", *celery, "beat", "-l", "WARNING", "-s", schedule, "--pidfile=", again=True)
 
 
 def answers(port: int) -> bool:

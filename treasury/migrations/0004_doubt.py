@@ -15,6 +15,13 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
+            model_name="stoporder",
+            name="automatic",
+            field=models.BooleanField(
+                default=False, help_text="By a part of the product, whatever a person is called."
+            ),
+        ),
+        migrations.AddField(
             model_name="attempt",
             name="fee",
             field=treasury.models.amount.AmountField(
@@ -22,6 +29,29 @@ class Migration(migrations.Migration):
                 help_text="What the venue takes for it, in the same asset; null: it did not say.",
                 max_digits=48,
                 null=True,
+            ),
+        ),
+        migrations.AddField(
+            model_name="transfer",
+            name="compared",
+            field=models.BooleanField(
+                default=False, help_text="A Match says how it fits; kept so that a tick finds the rest."
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="transfer",
+            index=models.Index(fields=["state", "changed_at"], name="transfer_by_state"),
+        ),
+        migrations.AddIndex(
+            model_name="lookup",
+            index=models.Index(fields=["at"], name="look_up_by_time"),
+        ),
+        migrations.AddIndex(
+            model_name="transfer",
+            index=models.Index(
+                condition=models.Q(("compared", False), ("state", "SETTLED")),
+                fields=["connection", "-changed_at"],
+                name="transfer_not_compared",
             ),
         ),
         migrations.CreateModel(
@@ -264,6 +294,23 @@ class Migration(migrations.Migration):
                         blank=True, default="", help_text="Why the last try failed; empty when it did not."
                     ),
                 ),
+                (
+                    "refused",
+                    models.BooleanField(
+                        default=False, help_text="The other side refused this very message; others go before it."
+                    ),
+                ),
+                (
+                    "ending",
+                    models.CharField(
+                        blank=True,
+                        choices=[("dropped", "Its reader is gone"), ("given up", "Given up")],
+                        default="",
+                        help_text="Why it is not sent any more, if so.",
+                        max_length=8,
+                    ),
+                ),
+                ("ended_at", models.DateTimeField(help_text="From then on it is not sent any more.", null=True)),
             ],
             options={
                 "ordering": ["-id"],
@@ -519,7 +566,13 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="notice",
-            index=models.Index(condition=models.Q(("sent_at", None)), fields=["due_at"], name="notice_waiting"),
+            index=models.Index(
+                condition=models.Q(("ended_at", None), ("sent_at", None)), fields=["due_at"], name="notice_waiting"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="notice",
+            index=models.Index(condition=models.Q(("ending", "given up")), fields=["ended_at"], name="notice_given_up"),
         ),
         migrations.AddField(
             model_name="resolution",
@@ -579,9 +632,11 @@ class Migration(migrations.Migration):
                 name="change_applied_by_another",
             ),
         ),
-        migrations.AddIndex(
+        migrations.AddConstraint(
             model_name="contradiction",
-            index=models.Index(condition=models.Q(("closed_at", None)), fields=["transfer"], name="contradiction_open"),
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("closed_at", None)), fields=("transfer",), name="contradiction_open_once"
+            ),
         ),
         migrations.AddConstraint(
             model_name="contradiction",
@@ -601,6 +656,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="match",
             index=models.Index(condition=models.Q(("agrees", False)), fields=["-at"], name="match_not_agreeing"),
+        ),
+        migrations.AddIndex(
+            model_name="match",
+            index=models.Index(fields=["agrees", "basis"], name="match_counts"),
         ),
         migrations.AddIndex(
             model_name="movement",

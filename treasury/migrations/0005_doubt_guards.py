@@ -61,9 +61,9 @@ STOP = """
 CREATE OR REPLACE FUNCTION treasury_stoporder_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.released_at IS NOT NULL
-        OR (NEW.id, NEW.scope, NEW.venue, NEW.connection_id, NEW.asset, NEW.account_id, NEW.reason, NEW."by", NEW.since)
+        OR (NEW.id, NEW.scope, NEW.venue, NEW.connection_id, NEW.asset, NEW.account_id, NEW.reason, NEW."by", NEW.since, NEW.automatic)
         IS DISTINCT FROM
-        (OLD.id, OLD.scope, OLD.venue, OLD.connection_id, OLD.asset, OLD.account_id, OLD.reason, OLD."by", OLD.since) THEN
+        (OLD.id, OLD.scope, OLD.venue, OLD.connection_id, OLD.asset, OLD.account_id, OLD.reason, OLD."by", OLD.since, OLD.automatic) THEN
         RAISE EXCEPTION 'a stop order stays as it was written' USING ERRCODE = '23001';
     END IF;
     IF NEW.released_at IS NOT NULL AND NOT EXISTS (
@@ -113,6 +113,55 @@ BEGIN
 END $$;
 CREATE TRIGGER treasury_contradiction_guard BEFORE UPDATE ON treasury_contradiction
     FOR EACH ROW EXECUTE FUNCTION treasury_contradiction_guard();
+
+CREATE FUNCTION treasury_contradiction_born() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.closed_at IS NOT NULL THEN
+        RAISE EXCEPTION 'a contradiction is open before two people close it' USING ERRCODE = '23514';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER treasury_contradiction_born BEFORE INSERT ON treasury_contradiction
+    FOR EACH ROW EXECUTE FUNCTION treasury_contradiction_born();
+"""
+
+# A file comes with its proposal, in the same transaction, and the log has its digest.
+ATTACHMENT = """
+CREATE FUNCTION treasury_attachment_witness() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.sha256 <> encode(sha256(NEW.content), 'hex') OR NOT EXISTS (
+        SELECT FROM treasury_auditentry e
+        WHERE e.xid = pg_current_xact_id() AND e.action = 'change.propose' AND e.facts ->> 'change' = NEW.change_id::text
+            AND e.facts -> 'words' -> 'files' @> jsonb_build_array(jsonb_build_object('sha256', NEW.sha256))
+    ) THEN
+        RAISE EXCEPTION 'a file of change % that was not proposed with it', NEW.change_id USING ERRCODE = '23514';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER treasury_attachment_proposed AFTER INSERT ON treasury_attachment
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION treasury_attachment_witness();
+"""
+
+# As before, and what both accounts held at the claim stays too: two people may have to judge by it.
+ATTEMPT = """
+CREATE OR REPLACE FUNCTION treasury_attempt_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        PERFORM FROM treasury_transfer t WHERE t.id = NEW.transfer_id AND t.state = 'DISPATCHING' FOR UPDATE;
+        IF NEW.outcome IS NOT NULL OR NOT FOUND THEN
+            RAISE EXCEPTION 'an attempt is claimed before it is made' USING ERRCODE = '23514';
+        END IF;
+        IF EXISTS (SELECT FROM treasury_attempt a WHERE a.transfer_id = NEW.transfer_id AND (
+            a.outcome IN ('settled', 'accepted') OR (a.outcome IS NULL AND a.call_ends_at > NEW.claimed_at))) THEN
+            RAISE EXCEPTION 'an earlier attempt was taken, or may still be under way' USING ERRCODE = '23514';
+        END IF;
+    ELSIF OLD.outcome IS NOT NULL OR (NEW.id, NEW.transfer_id, NEW.number, NEW.kind, NEW.claimed_at, NEW.send_before,
+        NEW.call_ends_at, NEW.worker, NEW.before) IS DISTINCT FROM (OLD.id, OLD.transfer_id, OLD.number, OLD.kind,
+        OLD.claimed_at, OLD.send_before, OLD.call_ends_at, OLD.worker, OLD.before) THEN
+        RAISE EXCEPTION 'an attempt''s outcome is written once, the rest never again' USING ERRCODE = '23001';
+    END IF;
+    RETURN NEW;
+END $$;
 """
 
 NUMBERS = """
@@ -126,19 +175,26 @@ CREATE TRIGGER treasury_stoporder_guard BEFORE UPDATE ON treasury_stoporder
 """
 
 
+def digest_of(kind, subject, words, reason):
+    """As treasury.controls.changes reckons it: a migration does not import what may change later."""
+    said = {"kind": kind, "subject": subject, "words": words, "reason": reason}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def releases_become_changes(apps, schema_editor):
     """What two operators said of a stop keeps its people, times and reasons; the log has it as it was said."""
     change, stop = apps.get_model("treasury", "Change"), apps.get_model("treasury", "StopOrder")
-    for order in stop.objects.filter(releases__isnull=False).distinct():
+    for order in stop.objects.filter(releases__isnull=False).select_related("connection").distinct():
         first, *more = order.releases.order_by("at", "id")
         words = {"stop": order.pk, "stopped_by": order.by, "because": order.reason}
-        said = json.dumps(words, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        subject, reason = f"connection:{order.connection.name}", first.reason or "—"
         made = change.objects.create(
             kind="stop.release",
-            subject=f"connection:{order.connection.name}",
+            subject=subject,
             words=words,
-            digest=hashlib.sha256(said.encode()).hexdigest(),
-            reason=first.reason or "—",
+            digest=digest_of("stop.release", subject, words, reason),
+            reason=reason,
             proposed_by_id=first.by_id,
             proposed_at=first.at,
             ruling="applied" if more else None,
@@ -150,23 +206,26 @@ def releases_become_changes(apps, schema_editor):
             stop.objects.filter(pk=order.pk).update(release=made)
 
 
-def doubts_become_contradictions(apps, schema_editor):
-    """A transfer that ended as if nothing had moved, and of which the venue later said that it took it."""
-    transfer, made = apps.get_model("treasury", "Transfer"), apps.get_model("treasury", "Contradiction")
-    for one in transfer.objects.filter(state__in=["FAILED", "CANCELLED", "EXPIRED"]):
-        taken = one.attempts.filter(outcome__in=["settled", "accepted"], concluded_at__gt=one.changed_at).last()
-        if taken is not None:
-            words = f"attempt {taken.number} was taken by the venue after the transfer had ended as {one.state}"
-            made.objects.create(transfer=one, at=taken.concluded_at, words=words, attempt=taken)
+# A transfer that ended as if nothing had moved, and of which the venue later said that it took it.
+DOUBTS_BECOME_CONTRADICTIONS = """
+INSERT INTO treasury_contradiction (transfer_id, at, words, attempt_id)
+SELECT DISTINCT ON (t.id) t.id, a.concluded_at,
+    'attempt ' || a.number || ' was taken by the venue after the transfer had ended as ' || t.state, a.id
+FROM treasury_transfer t JOIN treasury_attempt a ON a.transfer_id = t.id
+WHERE t.state IN ('FAILED', 'CANCELLED', 'EXPIRED') AND a.outcome IN ('settled', 'accepted')
+    AND a.concluded_at > t.changed_at
+ORDER BY t.id, a.number DESC;
+"""
 
 
 class Migration(migrations.Migration):
     dependencies = [("treasury", "0004_doubt")]
 
     operations = [
+        # The long look through the attempts comes first, before any table is locked.
+        migrations.RunSQL(DOUBTS_BECOME_CONTRADICTIONS, migrations.RunSQL.noop),
         migrations.RunSQL(DROP_OLD_STOP_GUARD, migrations.RunSQL.noop),
         migrations.RunPython(releases_become_changes, migrations.RunPython.noop),
-        migrations.RunPython(doubts_become_contradictions, migrations.RunPython.noop),
         # Deferred checks of the rows just written are made now: a table with some pending cannot be altered.
         migrations.RunSQL("SET CONSTRAINTS ALL IMMEDIATE", migrations.RunSQL.noop),
         migrations.DeleteModel(name="StopRelease"),
@@ -179,6 +238,8 @@ class Migration(migrations.Migration):
                 STOP,
                 NEW_STOP_TRIGGER,
                 RESOLUTION,
+                ATTACHMENT,
+                ATTEMPT,
                 NUMBERS,
             )
         ),

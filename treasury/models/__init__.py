@@ -10,7 +10,7 @@ from treasury.models.connection import Connection, ConnectionHealth
 from treasury.models.decision import Decision, Demand, Verdict
 from treasury.models.heartbeat import Heartbeat, Home
 from treasury.models.movement import Basis, Mark, Match, Movement
-from treasury.models.notice import Channel, Notice
+from treasury.models.notice import Channel, Ending, Notice
 from treasury.models.resolution import Contradiction, Resolution
 from treasury.models.route import Route
 from treasury.models.stop_order import Scope, StopOrder
@@ -39,6 +39,7 @@ __all__ = [
     "Contradiction",
     "Decision",
     "Demand",
+    "Ending",
     "FirstLook",
     "Heartbeat",
     "Home",

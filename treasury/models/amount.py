@@ -31,14 +31,15 @@ def fits(amount: Decimal) -> bool:
     return isinstance(exponent, int) and amount.adjusted() < WHOLE_DIGITS and (exponent >= -DECIMALS or not amount)
 
 
-THIN_SPACE = "\u2009"
+NARROW_SPACE = "\u202f"
 MINUS = "\u2212"
 
 
 def grouped(amount: Decimal) -> str:
-    """The amount as people read it: "12 345.678", U+2009 between groups of three, all its decimals, no exponent."""
+    """The amount as people read it: "12 345.678", U+202F (no line breaks there) between groups
+    of three, all its decimals, no exponent."""
     whole, point, decimals = plain(abs(amount)).partition(".")
-    groups = f"{int(whole):,}".replace(",", THIN_SPACE)
+    groups = f"{int(whole):,}".replace(",", NARROW_SPACE)
     return f"{MINUS if amount < 0 else ''}{groups}{point}{decimals}"
 
 

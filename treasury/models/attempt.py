@@ -44,6 +44,10 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         """Calls that may still be made or answered."""
         return self.filter(outcome=None, call_ends_at__gt=at)
 
+    def may_have_moved(self) -> AttemptQuerySet:
+        """All but those that are proven to have moved nothing."""
+        return self.exclude(outcome__in=NOTHING_MOVED)
+
     def in_doubt(self, at: datetime) -> AttemptQuerySet:
         """Ended uncertain, or without an outcome although the call must be over."""
         return self.filter(models.Q(outcome=Outcome.UNCERTAIN) | models.Q(outcome=None, call_ends_at__lte=at))
@@ -102,6 +106,7 @@ class LookUp(models.Model):
 
     class Meta:
         ordering = ["at", "id"]
+        indexes = [models.Index(fields=["at"], name="look_up_by_time")]
 
     def __str__(self) -> str:
         return f"look-up of {self.transfer_id}: {self.state}"

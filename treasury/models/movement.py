@@ -63,7 +63,10 @@ class Match(models.Model):
 
     class Meta:
         ordering = ["-at"]
-        indexes = [models.Index(fields=["-at"], condition=models.Q(agrees=False), name="match_not_agreeing")]
+        indexes = [
+            models.Index(fields=["-at"], condition=models.Q(agrees=False), name="match_not_agreeing"),
+            models.Index(fields=["agrees", "basis"], name="match_counts"),
+        ]
 
     def __str__(self) -> str:
         return f"match of {self.transfer_id}"

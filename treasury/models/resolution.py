@@ -40,8 +40,8 @@ class Contradiction(models.Model):
 
     class Meta:
         ordering = ["id"]
-        indexes = [models.Index(fields=["transfer"], condition=Q(closed_at=None), name="contradiction_open")]
         constraints = [
+            models.UniqueConstraint(fields=["transfer"], condition=Q(closed_at=None), name="contradiction_open_once"),
             models.CheckConstraint(
                 condition=Q(closed_at=None, moved=None, change=None)
                 | Q(closed_at__isnull=False, moved__isnull=False, change__isnull=False),

@@ -30,6 +30,7 @@ class StopOrder(models.Model):
     account = models.ForeignKey(Account, null=True, on_delete=models.PROTECT, related_name="stop_orders")
     reason = models.TextField()
     by = models.CharField(max_length=150, help_text="Who stopped it: a user name, or the product's own part.")
+    automatic = models.BooleanField(default=False, help_text="By a part of the product, whatever a person is called.")
     since = models.DateTimeField()
     released_at = models.DateTimeField(null=True)
     release = models.OneToOneField(
@@ -54,6 +55,11 @@ class StopOrder(models.Model):
 
     def __str__(self) -> str:
         return f"stop of {self.subject} since {self.since:%Y-%m-%d %H:%M}"
+
+    @property
+    def who(self) -> str:
+        """Who stopped it, by their own name where ``stops.named`` asked for it."""
+        return str(vars(self).get("person") or self.by)
 
     @property
     def subject(self) -> str:

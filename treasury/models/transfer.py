@@ -79,6 +79,9 @@ class Transfer(models.Model):
     held = models.TextField(default="", blank=True, help_text="Why an approved transfer is not being sent.")
     due_at = models.DateTimeField(null=True, help_text="When dispatch or settle acts next; null where neither does.")
     outcome = models.TextField(default="", blank=True, help_text="What happened to the money, then why.")
+    compared = models.BooleanField(
+        default=False, help_text="A Match says how it fits; kept so that a tick finds the rest."
+    )
     created_at = models.DateTimeField()
     changed_at = models.DateTimeField(help_text="When it reached its state.")
 
@@ -86,6 +89,12 @@ class Transfer(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["state", "due_at"], name="transfer_due"),
+            models.Index(fields=["state", "changed_at"], name="transfer_by_state"),
+            models.Index(
+                fields=["connection", "-changed_at"],
+                condition=models.Q(state="SETTLED", compared=False),
+                name="transfer_not_compared",
+            ),
             models.Index(fields=["maker", "-id"], name="transfer_by_maker"),
             models.Index(fields=["source", "asset", "state", "changed_at"], name="transfer_by_source"),
             models.Index(fields=["destination", "asset", "state", "changed_at"], name="transfer_by_destination"),

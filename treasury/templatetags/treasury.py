@@ -14,7 +14,9 @@ from django.utils.safestring import SafeString
 
 from treasury.controls.stops import covered
 from treasury.models import StopOrder
+from treasury.models import amount as amounts
 from treasury.models.amount import grouped, plain
+from treasury.models.clock import on_the_clock as on_the_clock
 from treasury.templatetags.icons import icon
 from treasury.transfers.instruction import fingerprint as digest_fingerprint
 from treasury.transfers.queries import STANDINGS, Standing
@@ -25,14 +27,14 @@ register.simple_tag(icon)
 
 @register.filter
 def amount(value: Decimal | None) -> str:
-    """ "12 345.678" in groups of three, U+2009 between them; never rounded, never an exponent. Unknown: "—"."""
+    """ "12 345.678" in groups of three, U+202F between them; never rounded, never an exponent. Unknown: "—"."""
     return "—" if value is None else grouped(value)
 
 
 @register.filter
 def signed(value: Decimal | None) -> str:
     """A change: "+12.5", "−12.5", "0"; unknown: "—"."""
-    return f"+{grouped(value)}" if value is not None and value > 0 else amount(value)
+    return "—" if value is None else amounts.signed(value)
 
 
 @register.filter
@@ -61,11 +63,6 @@ def moment(at: datetime | None) -> SafeString:
         return format_html("{}", "—")
     machine = at.astimezone(UTC).isoformat(timespec="seconds")
     return format_html('<time datetime="{}">{}</time>', machine, on_the_clock(at))
-
-
-def on_the_clock(at: datetime) -> str:
-    utc = at.astimezone(UTC)
-    return f"{utc.day} {utc:%b %Y, %H:%M:%S} UTC"
 
 
 @register.filter

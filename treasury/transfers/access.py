@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import Q
-
+from treasury.balances.moved import has_moved
 from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS, groups_of
 from treasury.models import State, Transfer, User
 
@@ -87,7 +86,7 @@ def why_not_draft_again(transfer: Transfer, user: User) -> str | None:
         return reason
     if transfer.state not in (State.FAILED, State.REJECTED, State.CANCELLED, State.EXPIRED):
         return TooLate(f"{transfer.reference} is {label(transfer)}; only what ended without moving is drafted again.")
-    if transfer.contradictions.filter(Q(closed_at=None) | Q(moved=True)).exists():
+    if has_moved(transfer) or transfer.contradictions.filter(closed_at=None).exists():
         return TooLate(f"{transfer.reference} may have moved after all; people must look at the venue first.")
     return None
 

@@ -174,11 +174,7 @@ def _conclude(attempt_id: int, answer: Answer, at: datetime, *, whole: bool = Tr
         )
         return transfer
     lifecycle.entry(transfer, by=DISPATCHER, at=at, action="attempt.conclude", facts=facts)
-    contradicts = (outcome == Outcome.SETTLED and transfer.state != State.SETTLED) or (
-        outcome == Outcome.ACCEPTED and transfer.state not in (State.SETTLED, State.DISPATCHED)
-    )
-    if contradicts:
-        words = f"attempt {attempt.number} ended “{outcome.label}” after it was {transfer.state}"
+    if words := contradictions.spoken_by_call(transfer, attempt):
         contradictions.raise_(transfer, words=words, by=DISPATCHER, at=at, attempt=attempt)
     return transfer
 

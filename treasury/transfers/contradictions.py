@@ -12,9 +12,10 @@ from django.db import transaction
 
 from connectors.core.protocol import State as Found
 from treasury.audit.record import Machine
+from treasury.balances.moved import has_moved
 from treasury.controls import changes
-from treasury.models import Attempt, Change, Contradiction, LookUp, Transfer, User
-from treasury.transfers import lifecycle, queries, telling
+from treasury.models import TAKEN, Attempt, Change, Contradiction, LookUp, Outcome, State, Transfer, User
+from treasury.transfers import lifecycle, telling
 from treasury.transfers.alarms import alarm
 
 CLOSE = "contradiction.close"
@@ -43,17 +44,37 @@ def spoken_by(transfer: Transfer, look_up: LookUp, *, never_taken: bool) -> str 
 
     ``never_taken``: its ABSENT is to be believed.
     """
-    title = transfer.connection.name
-    if queries.has_moved(transfer):
+    name = transfer.connection.name
+    if has_moved(transfer):
         if look_up.state == Found.FAILED.value:
-            return f"it stands as moved, and {title}'s records show that it failed"
+            return f"it stands as moved, and {name}'s records show that it failed"
         if look_up.state == Found.ABSENT.value and never_taken:
-            return f"it stands as moved, and {title} says that it never took it"
+            return f"it stands as moved, and {name} says that it never took it"
         return None
     if look_up.state == Found.DONE.value:
-        return f"it stands as not moved, and {title}'s records show that it moved"
+        return f"it stands as not moved, and {name}'s records show that it moved"
     if look_up.found and look_up.state != Found.FAILED.value:
-        return f"it stands as not moved, and {title} has a record under its key"
+        return f"it stands as not moved, and {name} has a record under its key"
+    return None
+
+
+def is_ruled_on(transfer: Transfer, look_up: LookUp) -> bool:
+    """Whether two people knew of this very answer when they closed the last contradiction."""
+    last = transfer.contradictions.exclude(closed_at=None).select_related("look_up").order_by("closed_at", "id").last()
+    if last is None or last.look_up is None:
+        return False
+    return (last.look_up.state, last.look_up.record) == (look_up.state, look_up.record)
+
+
+def spoken_by_call(transfer: Transfer, attempt: Attempt) -> str | None:
+    """What the late answer to a call says against how the transfer stands, corrected or not, or None."""
+    answer = f"the answer to call {attempt.number} came late and says “{Outcome(str(attempt.outcome)).label}”"
+    if has_moved(transfer):
+        moved_nothing = not transfer.attempts.may_have_moved().exists()
+        unseen = not transfer.look_ups.filter(found=True).exists()
+        return f"it stands as moved, and {answer}, as every other did" if moved_nothing and unseen else None
+    if attempt.outcome in TAKEN and transfer.state != State.DISPATCHED:
+        return f"it stands as not moved, and {answer}"
     return None
 
 

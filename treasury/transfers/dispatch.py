@@ -82,7 +82,7 @@ def _object(transfer: Transfer, found: guards.Objection, at: datetime) -> None:
             facts={"why": words, "demands": demands, "round": transfer.round + 1},
             round=transfer.round + 1,
             **submit.seen(transfer),
-            outcome=f"Not sent. Nothing moved. It needs approval again: {words}.",
+            outcome=f"{found.money} It needs approval again: {words}.",
         )
     else:
         if transfer.held != words:  # say it once, not at each tick

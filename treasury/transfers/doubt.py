@@ -25,7 +25,7 @@ def trip(connection: Connection, at: datetime) -> StopOrder | None:
 
     Doubts from before the last release by two people do not count: they knew of them. Outside any transaction.
     """
-    own = StopOrder.objects.filter(connection=connection, by=DOUBT.name)
+    own = StopOrder.objects.filter(connection=connection, automatic=True, by=DOUBT.name)
     if own.filter(released_at=None).exists():
         return None
     released = own.aggregate(last=Max("released_at"))["last"]

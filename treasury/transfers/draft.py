@@ -157,7 +157,7 @@ def checked(words: Words, at: datetime) -> Decimal:
     if "destination" not in problems and (refusal := why_not_asset(source, destination, words.asset, at)):
         problems["asset"] = refusal
     if balance_of(source, words.asset) is None:
-        problems["asset"] = f"{source} holds no asset called {words.asset}." + suggestion(source, words.asset)
+        problems["asset"] = why_not_held(source, words.asset)
     if declared.amount_decimals is not None and -_exponent(amount) > declared.amount_decimals:
         problems["amount"] = f"{declared.title} takes at most {declared.amount_decimals} decimals."
     if problems:
@@ -174,22 +174,30 @@ def why_not_asset(source: Account, destination: Account, asset: str, at: datetim
     return f"{title} moves no {asset} from {source.title} to {destination.title}."
 
 
-def suggestion(source: Account, asset: str) -> str:
-    """Venues tell "usdt" from "USDT", and so must we; people need not know."""
+def why_not_held(source: Account, asset: str) -> str:
+    """What to say of an asset of which the account has no balance: how the venue writes it, if that is all."""
+    return spelled(source, asset) or f"{source} holds no asset called {asset}."
+
+
+def spelled(source: Account, asset: str) -> str | None:
+    """Venues tell "usdt" from "USDT", and so must we; people need not know. None unless only the spelling differs."""
     meant = source.balances.filter(asset__iexact=asset).first()
-    return f" Did you mean {meant.asset}?" if meant else ""
+    if meant is None or source.balances.filter(asset=asset).exists():
+        return None
+    return f"{venues.declared(source.connection.venue).title} writes it {meant.asset}."
 
 
 def more_than_movable(transfer: Transfer) -> str | None:
     """A warning, not a refusal: money may arrive before it is sent, and the dispatcher checks again."""
     held = balance_of(transfer.source, transfer.asset)
-    if transfer.state not in (State.DRAFT, State.SUBMITTED) or held is None or held.movable is None:
+    if transfer.state not in (State.DRAFT, State.SUBMITTED) or held is None:
         return None
-    left = max(held.movable - guards.reserved(held, besides=transfer), Decimal(0))  # as the dispatcher will reckon
-    if transfer.amount <= left:
+    left = guards.usable(held, by=transfer)  # as the dispatcher will reckon
+    if left is None or transfer.amount <= left:
         return None
+    spoken_for = "" if left == held.movable else ": the rest is spoken for, or must stay"
     return (
-        f"Only {grouped(left)} {transfer.asset} of {transfer.source.title} can be moved now. "
+        f"Only {grouped(left)} {transfer.asset} of {transfer.source.title} can be moved now{spoken_for}. "
         "It will not be sent unless more arrives."
     )
 

@@ -14,15 +14,27 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, Max, OuterRef, Q, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 
 from treasury import venues
 from treasury.balances.holdings import balance_of
-from treasury.balances.moved import moved
+from treasury.balances.moved import CONTRADICTED, MOVED, has_moved, moved, with_ruling
 from treasury.controls import restores, stops
 from treasury.controls.roles import groups_of
-from treasury.models import IN_FLIGHT, NOTHING_MOVED, Attempt, Balance, Contradiction, State, Transfer, User, Verdict
+from treasury.models import (
+    IN_FLIGHT,
+    NOTHING_MOVED,
+    Attempt,
+    Balance,
+    Contradiction,
+    State,
+    StopOrder,
+    Transfer,
+    User,
+    Verdict,
+)
 from treasury.models.amount import grouped
+from treasury.models.clock import to_the_minute
 from treasury.transfers import instruction
 
 log = logging.getLogger(__name__)
@@ -45,9 +57,13 @@ class Hold:
 
 @dataclass(frozen=True)
 class SendBack:
-    """What was approved no longer fits: back to SUBMITTED, in a new round, with the difference shown."""
+    """What was approved no longer fits: back to SUBMITTED, in a new round, with the difference shown.
+
+    ``money``: what happened to it, the first thing that people read.
+    """
 
     words: str
+    money: str = "Not sent. Nothing moved."
 
 
 @dataclass(frozen=True)
@@ -93,6 +109,28 @@ def at_home(transfer: Transfer, at: datetime) -> Objection | None:
     )
 
 
+def approved_since_restore(transfer: Transfer, at: datetime) -> Objection | None:
+    """Was it approved in this database as it is now?"""
+    order = stops.last_restore()
+    if order is None or transfer.changed_at >= order.since:
+        return None
+    return SendBack(
+        f"it was approved before this database was restored. {restored_in_words(transfer, order)}",
+        money="Not sent again. Whether it moved before, this database cannot know.",
+    )
+
+
+def restored_in_words(transfer: Transfer, order: StopOrder) -> str:
+    """What the venue said when it was looked back at after a restore."""
+    last = transfer.look_ups.filter(at__gte=order.since).exclude(state="ERROR").order_by("at").last()
+    title = venues.declared(transfer.connection.venue).title
+    if last is None:
+        return f"{title} could not be asked about it: look at the venue's own screen first"
+    if not last.searched:
+        return f"{title} has no records of it that can be searched: look at the venue's own screen first"
+    return f"{title}'s records were searched for it, and {'show it' if last.found else 'show nothing'}"
+
+
 def same_words(transfer: Transfer, at: datetime) -> Objection | None:
     """Is what would be sent what was approved?"""
     text = instruction.compose(transfer)
@@ -107,18 +145,17 @@ def same_words(transfer: Transfer, at: datetime) -> Objection | None:
 def not_stopped(transfer: Transfer, at: datetime) -> Objection | None:
     """Does no stop order stand?"""
     if order := stops.standing_for(transfer):
-        return Hold(f"{stops.covered(order)} is stopped since {order.since:%Y-%m-%d %H:%M} UTC: {order.reason}")
+        return Hold(f"{stops.covered(order)} is stopped since {to_the_minute(order.since)}: {order.reason}")
     return None
 
 
 def uncontradicted(transfer: Transfer, at: datetime) -> Objection | None:
     """Does nothing that the venue said speak against sending it?"""
-    against = transfer.contradictions.order_by("id").last()
-    if against is None:
-        return None
-    if against.closed_at is None:
+    if against := transfer.contradictions.filter(closed_at=None).first():
         return Hold(f"the venue may have it already: {against.words}; two people must say what is true")
-    return Hold("it moved already, as two people found; cancel it") if against.moved else None
+    if has_moved(transfer):
+        return Hold("it moved already, as two people found; cancel it")
+    return None
 
 
 def its_turn(transfer: Transfer, at: datetime) -> Objection | None:
@@ -202,8 +239,7 @@ def unmoved(transfer: Transfer, at: datetime) -> Objection | None:
         return None
     assert transfer.seen_at is not None, "seen_total has its time"
     touching = Transfer.objects.filter(Q(source=transfer.source) | Q(destination=transfer.source), asset=transfer.asset)
-    open_ = Exists(Contradiction.objects.filter(transfer=OuterRef("pk"), closed_at=None))
-    if touching.filter(Q(state__in=IN_FLIGHT) | open_).exclude(pk=transfer.pk).exists():
+    if touching.filter(Q(state__in=IN_FLIGHT) | CONTRADICTED).exclude(pk=transfer.pk).exists():
         return Hold(f"another transfer of {transfer.source.title} is on its way, so that its balance says little")
     ours = moved(touching).filter(moved_by__gt=transfer.seen_at, moved_by__lt=held.observed_at)
     sums = ours.aggregate(
@@ -223,10 +259,10 @@ def enough(transfer: Transfer, at: datetime) -> Objection | None:
     """Is there enough, after what is on its way already, what was approved earlier, and what must stay?"""
     held = balance_of(transfer.source, transfer.asset)
     assert held is not None and held.movable is not None and held.total is not None, "asked after readable"
-    gone = reserved(held, besides=transfer)
-    floor: Decimal = settings.FLOORS.get(transfer.asset.upper(), settings.FLOORS.get("*", Decimal(0)))
+    gone, floor = reserved(held, besides=transfer), floor_of(transfer.asset)
     left = min(held.movable - gone, held.total - gone - floor)
-    if transfer.amount <= left - (earlier := approved_earlier(transfer)):
+    earlier = approved_before(held, transfer)
+    if transfer.amount <= left - earlier:
         return None
     if transfer.amount <= left:
         return Hold(
@@ -249,8 +285,9 @@ GUARDS: tuple[Guard, ...] = (
     expired,
     at_home,
     not_stopped,
-    same_words,
     uncontradicted,
+    approved_since_restore,
+    same_words,
     its_turn,
     no_twin,
     quorum,
@@ -265,22 +302,50 @@ GUARDS: tuple[Guard, ...] = (
 SAME_AGAIN: tuple[Guard, ...] = (expired, at_home, not_stopped, same_words, uncontradicted, its_turn, quorum)
 
 
-def reserved(held: Balance, *, besides: Transfer) -> Decimal:
-    """What other transfers may take out of the account that its last reading may not show yet."""
-    others = Transfer.objects.filter(source=held.account_id, asset=held.asset).exclude(pk=besides.pk)
-    on_its_way = others.filter(
-        Q(state__in=IN_FLIGHT)
-        | Q(state=State.SETTLED, changed_at__gte=held.observed_at)
-        | Exists(Contradiction.objects.filter(transfer=OuterRef("pk"), closed_at=None)) & ~Q(state=State.SETTLED)
-        | Exists(Contradiction.objects.filter(transfer=OuterRef("pk"), moved=True, closed_at__gte=held.observed_at))
-    )
-    return on_its_way.aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
+def usable(held: Balance, *, by: Transfer | None = None) -> Decimal | None:
+    """What a new draft, or this transfer, may use: of what can be moved, less what is on its way, what was approved
+    before it, and what must stay. None where that is not known; never below 0."""
+    if held.movable is None or held.total is None:
+        return None
+    gone = reserved(held, besides=by)
+    left: Decimal = min(held.movable - gone, held.total - gone - floor_of(held.asset)) - approved_before(held, by)
+    return max(left, Decimal(0))
 
 
-def approved_earlier(transfer: Transfer) -> Decimal:
-    """What waits to be sent from the same account and was approved before this one: first come, first served."""
-    others = Transfer.objects.filter(source=transfer.source_id, asset=transfer.asset, state=State.APPROVED)
-    before = others.exclude(pk=transfer.pk).filter(
-        Q(changed_at__lt=transfer.changed_at) | Q(changed_at=transfer.changed_at, pk__lt=transfer.pk)
-    )
-    return before.aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
+def floor_of(asset: str) -> Decimal:
+    """What every account keeps of the asset."""
+    floors: dict[str, Decimal] = settings.FLOORS
+    return floors.get(asset.upper(), floors.get("*", Decimal(0)))  # venues write usdt and USDT
+
+
+def reserved(held: Balance, *, besides: Transfer | None) -> Decimal:
+    """What other transfers may take out of the account that its last reading may not show yet.
+
+    Found in three steps, each by its index: most transfers of an account ended long ago.
+    """
+    out = others(held, besides)
+    near = out.filter(Q(state__in=IN_FLIGHT) | Q(state=State.SETTLED, changed_at__gte=held.observed_at))
+    disputed = Contradiction.objects.filter(transfer__source=held.account_id, transfer__asset=held.asset)
+    either = {*near.values_list("pk", flat=True), *disputed.values_list("transfer", flat=True)}
+    moved_lately = MOVED & (Q(changed_at__gte=held.observed_at) | Q(ruled_at__gte=held.observed_at))
+    may_be_gone = Q(state__in=IN_FLIGHT) | moved_lately | Q(contradicted=True) & ~Q(state=State.SETTLED)
+    found = with_ruling(out.filter(pk__in=either)).filter(may_be_gone)
+    return found.aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
+
+
+def approved_before(held: Balance, transfer: Transfer | None) -> Decimal:
+    """What waits to be sent from the account and was approved before this one, which may not be approved yet: first
+    come, first served."""
+    waiting = with_ruling(others(held, transfer).filter(state=State.APPROVED))
+    waiting = waiting.filter(Q(ruled=None) | Q(ruled=False), contradicted=False)
+    if transfer is not None and transfer.state == State.APPROVED:
+        waiting = waiting.filter(
+            Q(changed_at__lt=transfer.changed_at) | Q(changed_at=transfer.changed_at, pk__lt=transfer.pk)
+        )
+    return waiting.aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
+
+
+def others(held: Balance, besides: Transfer | None) -> QuerySet[Transfer]:
+    """The transfers out of the account, of this asset, but for this one."""
+    found = Transfer.objects.filter(source=held.account_id, asset=held.asset)
+    return found if besides is None else found.exclude(pk=besides.pk)

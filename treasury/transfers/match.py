@@ -13,6 +13,7 @@ Otherwise nothing matches it, and the difference says why in words. What does no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,20 +21,20 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 
 from connectors.core.protocol import State as Found
 from treasury import venues
 from treasury.audit.record import Machine
 from treasury.balances import movements
 from treasury.balances.holdings import balance_of
-from treasury.balances.moved import moved
+from treasury.balances.moved import moved, with_ruling
 from treasury.models import (
-    NOTHING_MOVED,
     Account,
     Attempt,
     Basis,
     Connection,
+    Contradiction,
     LookUp,
     Match,
     Resolution,
@@ -72,19 +73,32 @@ class Finding:
 
 def due(connection: Connection, at: datetime) -> list[Transfer]:
     """What is to be compared now, the newest first; then what did not match, the longest untouched first."""
-    ours = moved(connection.transfers.all())
-    fresh = ours.filter(match=None).order_by("-changed_at")[:AT_ONCE]
-    differing = ours.filter(
-        match__agrees=False, changed_at__gt=at - COMPARED_FOR, match__at__lte=at - COMPARED_AGAIN
-    ).order_by("match__at")[:AT_ONCE]
+    fresh = not_compared().filter(connection=connection).order_by("-changed_at")[:AT_ONCE]
+    differing = due_again(at).filter(connection=connection).order_by("match__at")[:AT_ONCE]
     return [*fresh, *differing]
 
 
 def waiting(at: datetime) -> QuerySet[Transfer]:
     """Everything that a tick should look at, over all connections."""
-    ours = moved(Transfer.objects.all())
-    again = Q(match__agrees=False, changed_at__gt=at - COMPARED_FOR, match__at__lte=at - COMPARED_AGAIN)
-    return ours.filter(Q(match=None) | again)
+    return Transfer.objects.filter(pk__in=not_compared().values("pk").union(due_again(at).values("pk")))
+
+
+def not_compared() -> QuerySet[Ruled]:
+    """What moved and of which nothing has been said yet; found by its marker, however much has been compared."""
+    settled = Transfer.objects.order_by().filter(state=State.SETTLED, compared=False)
+    corrected = Contradiction.objects.order_by().filter(moved=True, transfer__compared=False)
+    return _moved_of(settled.values("pk").union(corrected.values("transfer"))).order_by()
+
+
+def due_again(at: datetime) -> QuerySet[Ruled]:
+    """What did not match and is compared again; a comparison is no older than the end of what it compares."""
+    differing = Match.objects.order_by().filter(agrees=False, at__gt=at - COMPARED_FOR, at__lte=at - COMPARED_AGAIN)
+    return _moved_of(differing.values("transfer")).order_by().filter(changed_at__gt=at - COMPARED_FOR)
+
+
+def _moved_of(keys: QuerySet[Any, Any]) -> QuerySet[Ruled]:
+    """Those of a few that moved: whether one did is asked of each, and of no other row."""
+    return moved(Transfer.objects.filter(pk__in=keys))
 
 
 @dataclass(frozen=True)
@@ -98,21 +112,32 @@ class Counts:
 
 
 def counts() -> Counts:
-    ours = moved(Transfer.objects.all())
-    agreeing = Q(match__agrees=True)
-    found = ours.order_by().aggregate(
-        record=Count("pk", filter=agreeing & Q(match__basis=Basis.RECORD)),
-        balances=Count("pk", filter=agreeing & Q(match__basis=Basis.BALANCES)),
-        differing=Count("pk", filter=Q(match__agrees=False)),
-        waiting=Count("pk", filter=Q(match=None)),
+    """Counted by the index alone, less the few that two people found not to have moved after they were compared."""
+    found = by_what(Match.objects.all())
+    found.subtract(by_what(Match.objects.filter(transfer__in=overruled())))
+    return Counts(
+        record=found[True, Basis.RECORD],
+        balances=found[True, Basis.BALANCES],
+        differing=sum(found[False, basis] for basis in Basis),
+        waiting=not_compared().count(),
     )
-    return Counts(**found)
+
+
+def by_what(matches: QuerySet[Match]) -> Counter[tuple[bool, str]]:
+    """How many agree, or do not, by which basis."""
+    rows = matches.order_by().values_list("agrees", "basis").annotate(count=Count("*"))
+    return Counter({(agrees, basis): count for agrees, basis, count in rows})
+
+
+def overruled() -> QuerySet[Any, Any]:
+    """What two people found not to have moved: their last word counts."""
+    said = Contradiction.objects.order_by().filter(moved=False)
+    return with_ruling(Transfer.objects.filter(pk__in=said.values("transfer"))).filter(ruled=False).values("pk")
 
 
 def not_matching() -> QuerySet[Match]:
     """What was compared and does not fit, the newest first; what two people found not to have moved is left out."""
-    ours = moved(Transfer.objects.all())
-    return Match.objects.filter(agrees=False, transfer__in=ours.values("pk")).order_by("-id")
+    return Match.objects.filter(agrees=False).exclude(transfer__in=overruled()).order_by("-id")
 
 
 def match(*, reference: str, now: Callable[[], datetime]) -> Match | None:
@@ -139,10 +164,12 @@ def finding(transfer: Ruled, at: datetime) -> Finding | None:
     balances = by_balances(transfer)
     if balances is not None and balances.agrees:
         return balances
+    if balances is None and too_early:  # a complete and calm reading is still to come
+        return None
     if Resolution.objects.filter(transfer=transfer).exists():
         words = "it rests on the word of two people: no record shows it, and the balances do not tell"
         return nothing(words, balances.difference if balances else "")
-    if balances is None and not too_early:
+    if balances is None:
         return nothing("there is no complete reading of both accounts with nothing else of ours on its way")
     return balances
 
@@ -167,7 +194,7 @@ def by_record(transfer: Transfer) -> Finding | None:
 
 def may_ask(transfer: Ruled, at: datetime) -> bool:
     """Whether the venue is asked for its record now. What two people resolved, settle keeps asking about itself."""
-    if at - transfer.changed_at > COMPARED_FOR or not is_searchable(transfer):
+    if at - transfer.changed_at > COMPARED_FOR or not venues.is_searchable(transfer):
         return False
     if transfer.state != State.SETTLED or Resolution.objects.filter(transfer=transfer).exists():
         return False
@@ -179,12 +206,6 @@ def may_ask(transfer: Ruled, at: datetime) -> bool:
     return bool(at - (last.at if last else transfer.changed_at) >= pause)
 
 
-def is_searchable(transfer: Transfer) -> bool:
-    """Whether the venue keeps records of such a move at all, as its module declares."""
-    resend = venues.declared(transfer.connection.venue).resend
-    return resend is None or (transfer.source.kind, transfer.destination.kind) not in resend.unsearchable
-
-
 def asked_since(transfer: Transfer) -> QuerySet[LookUp]:
     """The questions that were put after it had ended."""
     return transfer.look_ups.filter(at__gte=transfer.changed_at)
@@ -192,7 +213,7 @@ def asked_since(transfer: Transfer) -> QuerySet[LookUp]:
 
 def is_left_to_balances(transfer: Ruled, at: datetime) -> bool:
     """Whether no record will ever show it, or several complete searches have shown none although there was time."""
-    if not is_searchable(transfer) or transfer.state != State.SETTLED:
+    if not venues.is_searchable(transfer) or transfer.state != State.SETTLED:
         return True
     if Resolution.objects.filter(transfer=transfer).exists():
         return True
@@ -237,7 +258,7 @@ def by_balances(transfer: Ruled) -> Finding | None:
 
 def sending_attempt(transfer: Transfer) -> Attempt | None:
     """The first call that may have moved it: what was held before that one was held before any."""
-    return transfer.attempts.exclude(outcome__in=NOTHING_MOVED).order_by("number").first()
+    return transfer.attempts.may_have_moved().order_by("number").first()
 
 
 def change_of(account: Account, transfer: Ruled, attempt: Attempt, before: dict[str, Any] | None) -> Decimal | None:
@@ -286,6 +307,7 @@ def _keep(reference: str, found: Finding, at: datetime) -> Match:
             "at": at,
         }
         kept, _ = Match.objects.update_or_create(transfer=transfer, defaults=said)
+        Transfer.objects.filter(pk=transfer.pk, compared=False).update(compared=True)
         facts = {"basis": str(found.basis), "agrees": found.agrees, "difference": found.difference, **found.facts}
         lifecycle.entry(transfer, by=MATCHER, at=at, action="transfer.match", facts=facts)
         return kept

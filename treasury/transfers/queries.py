@@ -11,8 +11,18 @@ from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.fields import CharField
 
 from treasury import venues
+from treasury.balances.moved import CONTRADICTED
 from treasury.controls.roles import AUDITORS, CHECKERS, groups_of
-from treasury.models import IN_FLIGHT, Attempt, Connection, Contradiction, Decision, Demand, State, Transfer, User
+from treasury.models import (
+    IN_FLIGHT,
+    Attempt,
+    Connection,
+    Decision,
+    Demand,
+    State,
+    Transfer,
+    User,
+)
 from treasury.transfers.lifecycle import NoSuchTransfer
 
 if TYPE_CHECKING:  # the stubs are not there when the product runs
@@ -66,10 +76,6 @@ _PLAIN: Mapping[State, str] = {
     State.CANCELLED: "cancelled",
     State.EXPIRED: "expired",
 }
-
-
-# Evidence speaks against how it stands, and two people have not said yet what is true.
-CONTRADICTED = Q(Exists(Contradiction.objects.filter(transfer=OuterRef("pk"), closed_at=None)))
 
 
 def standing(transfer: Transfer, at: datetime) -> Standing:
@@ -148,19 +154,6 @@ def own_drafts(user: User) -> QuerySet[Transfer]:
 def in_flight(user: User) -> QuerySet[Transfer]:
     """Approved and on its way: nothing more is asked of checkers, and it has not ended."""
     return visible_to(user).filter(state__in=[State.APPROVED, *IN_FLIGHT])
-
-
-def at_risk(user: User, at: datetime) -> list[Stood]:
-    """Money that may be gone: in doubt, taken and not settled in the venue's time, or told in two ways."""
-    flying = Q(state__in=IN_FLIGHT)
-    doubtful = with_standing(visible_to(user).filter(flying | CONTRADICTED), at)
-    return [one for one in doubtful if one.standing_key in ("unknown", "contradicted") or is_overdue(one, at)]
-
-
-def has_moved(transfer: Transfer) -> bool:
-    """Whether the money is held to have moved: as the state says, or as two people corrected it."""
-    correction = transfer.contradictions.exclude(closed_at=None).order_by("closed_at").last()
-    return transfer.state == State.SETTLED if correction is None else bool(correction.moved)
 
 
 def is_overdue(transfer: Transfer, at: datetime) -> bool:

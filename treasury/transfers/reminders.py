@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
-from django.db.models.functions import Coalesce
 
 from treasury.controls.roles import OPERATORS, people
-from treasury.models import Attempt, Contradiction, State, Transfer
+from treasury.models import State, Transfer
 from treasury.pace import paced
-from treasury.transfers import queries
+from treasury.transfers import exposure
 from treasury.transfers.telling import Words, about, deciders
 
 EXPIRING_WITHIN = timedelta(hours=1)
@@ -39,6 +37,11 @@ CONTRADICTED = Words(
     "{}: evidence contradicts how it stands",
     "It may have moved. Evidence still contradicts how {} stands; two people must say what is true.",
 )
+WORDS: Mapping[exposure.Why, Words] = {
+    exposure.Why.UNKNOWN: UNKNOWN,
+    exposure.Why.OVERDUE: OVERDUE,
+    exposure.Why.CONTRADICTED: CONTRADICTED,
+}
 
 
 def expiring(at: datetime) -> None:
@@ -50,24 +53,12 @@ def expiring(at: datetime) -> None:
 
 
 def doubts(at: datetime) -> None:
-    """Tell operators of doubt older than settings.DOUBT_TOLD_AFTER, and again every four hours while it lasts."""
+    """Tell operators of money at risk for longer than settings.DOUBT_TOLD_AFTER, and again every four hours while it
+    lasts."""
     oldest = settings.DOUBT_TOLD_AFTER
-    for transfer, words, since in in_doubt(at):
-        if at - since >= oldest:
-            period = (at - since - oldest) // paced(AGAIN_EVERY)
+    for risk in exposure.risks(at):
+        lasted = at - risk.since - oldest
+        if lasted >= timedelta(0):
+            once = f"{risk.since:%Y%m%dT%H%M%S}:{lasted // paced(AGAIN_EVERY)}"
             with transaction.atomic():
-                about(transfer, words, to=people(OPERATORS), at=at, once=f"{since:%Y%m%dT%H%M%S}:{period}")
-
-
-def in_doubt(at: datetime) -> Iterator[tuple[Transfer, Words, datetime]]:
-    """Every transfer in doubt, how so, and since when."""
-    doubtful = Attempt.objects.in_doubt(at).filter(transfer=OuterRef("pk"))
-    began = doubtful.annotate(began=Coalesce("concluded_at", "call_ends_at")).order_by("began").values("began")[:1]
-    unknown = Transfer.objects.filter(state=State.DISPATCHING).annotate(since=Subquery(began))
-    for transfer in unknown.exclude(since=None):
-        yield transfer, UNKNOWN, transfer.since
-    for taken in Transfer.objects.filter(state=State.DISPATCHED).select_related("connection"):
-        if queries.is_overdue(taken, at):
-            yield taken, OVERDUE, taken.changed_at
-    for open_ in Contradiction.objects.filter(closed_at=None).select_related("transfer"):
-        yield open_.transfer, CONTRADICTED, open_.at
+                about(risk.transfer, WORDS[risk.why], to=people(OPERATORS), at=at, once=once)

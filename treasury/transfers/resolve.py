@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
@@ -41,7 +41,7 @@ def propose(
             insist_on_typed(typed, transfer)
             if proposed(transfer) is not None:
                 raise changes.NotWaiting("Nothing was proposed. Somebody has proposed how to resolve it already.")
-        words = {"moved": moved, "record": storable_record(record.strip())}
+        words = {"moved": moved, "record": storable_record(record.strip()), **basis(transfer)}
         return changes.propose(
             kind=RESOLVE, subject=transfer.subject, words=words, reason=reason, by=by, at=at, files=files
         )
@@ -63,6 +63,11 @@ def confirm(*, change_id: int, by: User, digest: str, typed: str, at: datetime) 
         insist_not_maker(transfer, by)
         insist_on_typed(typed, transfer)
         access.insist(why_not_yet(transfer, at))
+        if any(change.words.get(name) != now for name, now in basis(transfer).items()):
+            raise access.NotNow(
+                f"Nothing was changed. {transfer.reference} has moved on since this was proposed; look at the venue "
+                "again and propose anew."
+            )
         moved = change.words["moved"]
         Resolution.objects.create(transfer=transfer, moved=moved, record=change.words["record"], change=change, at=at)
         people = f"{change.proposed_by} and {by}"
@@ -83,6 +88,11 @@ def confirm(*, change_id: int, by: User, digest: str, typed: str, at: datetime) 
         )
 
 
+def basis(transfer: Transfer) -> dict[str, str | int]:
+    """What a proposal rests on: a later call, or another state, asks for another look at the venue."""
+    return {"state": str(transfer.state), "attempts": transfer.attempts.count()}
+
+
 def why_not_yet(transfer: Transfer, at: datetime) -> str | None:
     """Why nobody may resolve it now: only what the product itself cannot settle is for people to say."""
     if transfer.state == State.DISPATCHED:
@@ -94,10 +104,16 @@ def why_not_yet(transfer: Transfer, at: datetime) -> str | None:
         return access.TooLate(f"{transfer.reference} is {access.label(transfer)}; nothing is to be resolved.")
     last = transfer.attempts.order_by("number").last()
     window = venues.declared(transfer.connection.venue).signed_window or timedelta(0)
-    if last is None or at < last.call_ends_at or at <= last.send_before + window:
-        return access.TooLate(f"{transfer.reference} may still be under way; wait until the call is over.")
+    if last is None:
+        return access.TooLate(f"{transfer.reference} is not in doubt: the venue was not called yet.")
+    over = max(last.call_ends_at, last.send_before + window)
+    if at < last.call_ends_at or at <= last.send_before + window:
+        return access.TooLate(
+            f"{transfer.reference} may still be under way: the call, our one request to the venue to move it, may "
+            f"still arrive or be answered until {over.astimezone(UTC):%H:%M:%S} UTC. Wait until then."
+        )
     if not transfer.attempts.in_doubt(at).exists():
         return access.TooLate(f"{transfer.reference} is not in doubt.")
-    if not transfer.look_ups.filter(at__gt=last.send_before).exists():
+    if not transfer.look_ups.filter(at__gt=last.send_before).exclude(state="ERROR").exists():
         return access.TooLate(f"The venue has not been asked about {transfer.reference} yet; wait for its answer.")
     return None

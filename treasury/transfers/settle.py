@@ -18,7 +18,7 @@ from treasury.audit.record import Machine
 from treasury.models import NOTHING_MOVED, Attempt, Connection, Kind, LookUp, Resolution, State, Transfer
 from treasury.models.text import clean
 from treasury.pace import paced
-from treasury.transfers import attempts, contradictions, doubt, instruction, lifecycle
+from treasury.transfers import attempts, contradictions, doubt, instruction, lifecycle, resolve
 from treasury.transfers.alarms import alarm
 from treasury.transfers.evidence import both_balances, storable, storable_record
 
@@ -62,9 +62,17 @@ def look_back(*, reference: str, now: Callable[[], datetime]) -> None:
     asked_at = now()
     if transfer.key is None or transfer.attempts.under_way(asked_at).exists():
         return
-    if venues.why_wait(transfer.connection, "look_up", asked_at) is None:
-        claimed = claimed_by_others(transfer)
-        note(reference=reference, answer=ask(transfer, claimed), asked_at=asked_at, at=now(), claimed=claimed)
+    if venues.why_wait(transfer.connection, "look_up", asked_at) is not None:
+        return
+    if not transfer.attempts.exists() and not venues.declared(transfer.connection.venue).records_carry_key:
+        # Which of its rows it would be, nobody could say: we do not know when it may have been sent.
+        answer = Standing(
+            state=Found.UNCLEAR, searched=False, found=False, evidence={"not asked": "its records carry no key"}
+        )
+        note(reference=reference, answer=answer, asked_at=asked_at, at=now())
+        return
+    claimed = claimed_by_others(transfer)
+    note(reference=reference, answer=ask(transfer, claimed), asked_at=asked_at, at=now(), claimed=claimed)
 
 
 def is_due(transfer: Transfer, at: datetime) -> bool:
@@ -83,8 +91,14 @@ def claimed_by_others(transfer: Transfer) -> frozenset[str]:
         record__isnull=False,
         state__in=[Found.DONE.value, Found.PENDING.value, Found.FAILED.value],
     )
-    recent = others.exclude(transfer=transfer).filter(at__gt=transfer.created_at - timedelta(days=1))
-    return frozenset(record for record in recent.values_list("record", flat=True).distinct() if record)
+    day_before = transfer.created_at - timedelta(days=1)
+    recent = others.exclude(transfer=transfer).filter(at__gt=day_before)
+    named = Resolution.objects.filter(transfer__connection=transfer.connection_id, moved=True, at__gt=day_before)
+    found = {
+        *recent.values_list("record", flat=True).distinct(),
+        *named.exclude(transfer=transfer).values_list("record", flat=True),
+    }
+    return frozenset(record for record in found if record)
 
 
 def ask(transfer: Transfer, claimed: frozenset[str] = frozenset()) -> Standing | Error:
@@ -167,7 +181,8 @@ def note(
 def _look_on(transfer: Transfer, look_up: LookUp, at: datetime) -> None:
     """It is not in flight: two people ended it, or it is looked back at. Does the answer speak against that?"""
     never_taken = not is_known(transfer) and long_empty(transfer)
-    if words := contradictions.spoken_by(transfer, look_up, never_taken=never_taken):
+    words = contradictions.spoken_by(transfer, look_up, never_taken=never_taken)
+    if words and not contradictions.is_ruled_on(transfer, look_up):
         contradictions.raise_(transfer, words=words, by=SETTLER, at=at, look_up=look_up)
     if transfer.has_ended:
         Transfer.objects.filter(pk=transfer.pk).update(due_at=_next_look(transfer, at))
@@ -266,9 +281,10 @@ def why_not_resend(transfer: Transfer, at: datetime) -> str | None:
         return "the key may have been forgotten by the venue"
     if transfer.look_ups.filter(found=True).exists():
         return "a record was found once"
+    if resolve.proposed(transfer) is not None:
+        return "somebody has proposed how to resolve it"
     window_over = last.send_before + (declared.signed_window or timedelta(0))
-    searchable = (transfer.source.kind, transfer.destination.kind) not in declared.resend.unsearchable
-    look_first = declared.resend.after_empty_look_up and searchable
+    look_first = declared.resend.after_empty_look_up and venues.is_searchable(transfer)
     if look_first and not all_empty(transfer.look_ups.filter(at__gt=window_over)):
         return f"{EMPTY_LOOK_UPS} complete searches in a row must have found nothing"
     if at <= window_over:

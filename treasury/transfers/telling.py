@@ -9,6 +9,7 @@ from typing import NamedTuple
 from django.db.models import QuerySet
 
 from treasury.audit.record import Actor
+from treasury.controls import stops
 from treasury.controls.roles import OPERATORS, people
 from treasury.models import Contradiction, State, Transfer, User
 from treasury.notices.outbox import beside, tell
@@ -43,15 +44,42 @@ TELLS: Mapping[State, Words] = {
     State.CANCELLED: Words("transfer.cancel", "{} was cancelled", "Nothing moved. {} was cancelled by someone else."),
 }
 
+STOPPED = Words(
+    "transfer.approve",
+    "{} was approved and is held by a stop order",
+    "Nothing moved yet. {} was approved and is held by a stop order; it is not sent before two people release that.",
+)
+RESOLVED: Mapping[State, Words] = {
+    State.SETTLED: Words(
+        "transfer.settle",
+        "{} is settled by two people's word",
+        "It moved, as two people say by what the venue shows. {} is settled; the page says who and why.",
+    ),
+    State.FAILED: Words(
+        "transfer.fail",
+        "{} failed by two people's word",
+        "Nothing moved, as two people say by what the venue shows. {} failed; the page says who and why.",
+    ),
+}
+
 
 def step(transfer: Transfer, *, before: State, to: State, by: Actor, at: datetime) -> None:
     """Tell of a step just taken, in its transaction. Never raises for a defect of its own: the step stands."""
     if words := ASKS.get((before, to)):
         with beside(transfer.reference):
             about(transfer, words, to=deciders(transfer), at=at, once=str(transfer.round))
-    elif (words := TELLS.get(to)) and _concerns_maker(transfer, before, to, by):
+    elif to in TELLS and _concerns_maker(transfer, before, to, by):
         with beside(transfer.reference):
-            about(transfer, words, to=[transfer.maker], at=at, once=str(transfer.round))
+            about(transfer, _words(transfer, to, by), to=[transfer.maker], at=at, once=str(transfer.round))
+
+
+def _words(transfer: Transfer, to: State, by: Actor) -> Words:
+    """What is so now: a stop may stand in its way, and people may have said what no venue did."""
+    if to == State.APPROVED and stops.standing_for(transfer):
+        return STOPPED
+    if isinstance(by, User) and to in RESOLVED:
+        return RESOLVED[to]
+    return TELLS[to]
 
 
 def _concerns_maker(transfer: Transfer, before: State, to: State, by: Actor) -> bool:

@@ -127,7 +127,7 @@ def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: dateti
     }
     if key == "approved" and stops.standing_for(transfer):
         return "Nothing moved yet. It is approved, and waits for the release of a stop order."
-    if key == "unknown" and not is_searchable(transfer):
+    if key == "unknown" and not was_or_will_be_searched(transfer):
         return (
             "We do not know whether it moved, and the venue has no records of it that can be searched. Look at the "
             "venue's own screen; do not send it again."
@@ -145,7 +145,7 @@ def correction(transfer: Transfer, closed: Contradiction) -> str:
     return f"{said}. {people} say so, after the venue's answers had contradicted each other.{before}"
 
 
-def is_searchable(transfer: Transfer) -> bool:
+def was_or_will_be_searched(transfer: Transfer) -> bool:
     """Whether the venue's records were searched when it was last asked, or will be."""
     last = transfer.look_ups.last()
     return last is None or last.searched or last.state == "ERROR"

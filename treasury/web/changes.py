@@ -6,24 +6,22 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_POST, require_safe
 
-from treasury.audit.record import record
 from treasury.controls import changes, connections, stops
-from treasury.models import Attachment, Change
+from treasury.controls.roles import groups_of
+from treasury.models import Change
 from treasury.transfers import contradictions, resolve
 from treasury.web import proposals, refusals
-from treasury.web.htmx import Request, answer, go, typed, wants_part, whole
+from treasury.web.htmx import Request, answer, go, noted, typed, wants_part, whole
 from treasury.web.pages import page_of
-from treasury.web.transfers import insist_on_role, refused_without_role
+from treasury.web.transfers import refused_without_role
 
 ON_A_PAGE = 20
-READ = "evidence.read"
 
 
 def confirm_release(request: Request, change: int, digest: str, at: datetime) -> object:
@@ -60,13 +58,17 @@ CONFIRM: Mapping[str, Callable[[Request, int, str, datetime], object]] = {
 def take(request: Request, change: Change, step: str, at: datetime) -> None:
     """Confirm, decline or withdraw it: one call inward. Raises what the verbs raise."""
     if step == "confirm":
-        if change.kind not in CONFIRM:
-            raise changes.MayNotChange("Nobody may decide this kind of change here.")
         CONFIRM[change.kind](request, change.pk, request.POST.get("digest", ""), at)
     elif step == "decline":
         changes.decline(change_id=change.pk, by=request.user, reason=typed(request, "reason"), at=at)
     else:
         changes.withdraw(change_id=change.pk, by=request.user, at=at)
+
+
+NOTED: Mapping[str, str] = {  # what no page shows by itself
+    "decline": "Declined. Nothing was changed; its proposer may propose anew.",
+    "withdraw": "Withdrawn. Nothing was changed; you may propose anew.",
+}
 
 
 def action_of(change: Change, step: str) -> str:
@@ -92,7 +94,7 @@ def step(request: Request, change_id: int, step: str) -> HttpResponse:
     except refusals.REFUSALS as refusal:
         refusals.note(request, refusal, action=action_of(change, step), subject=change.subject)
         return shown(request, str(refusal), refusals.status_of(refusal))
-    return shown(request) if wants_part(request) else go(request, "changes")
+    return noted(shown(request), NOTED.get(step)) if wants_part(request) else go(request, "changes")
 
 
 def shown(request: Request, refused: str = "", status: int = 200) -> HttpResponse:
@@ -101,17 +103,23 @@ def shown(request: Request, refused: str = "", status: int = 200) -> HttpRespons
 
 
 def context_of(request: Request, at: datetime) -> dict[str, Any]:
-    mine = [one.pk for one in proposals.waiting_for(request.user)]
-    waiting = [proposals.of(one, request.user, at) for one in changes.waiting().order_by("pk")]
+    person = request.user
+    mine = changes.waiting_for(person, groups_of(person))
+    for_you, more = proposals.first(mine)
+    for_others, others_more = proposals.first(changes.waiting().exclude(pk__in=mine.values("pk")).order_by("pk"))
     decided = Change.objects.exclude(ruling=None).select_related("proposed_by", "decided_by").order_by("-pk")
     page = page_of(decided, before=whole(request.GET.get("before", "")) or None, size=ON_A_PAGE, address=request.GET)
+    shown = proposals.all_of([*for_you, *for_others, *page.rows], person, at)
+    waiting, others = shown[: len(for_you)], shown[len(for_you) : len(for_you) + len(for_others)]
     return {
         "at": at,
-        "waiting": [one for one in waiting if one.change.pk in mine],
-        "others": [one for one in waiting if one.change.pk not in mine],
-        "decided": [proposals.of(one, request.user, at) for one in page.rows],
+        "waiting": waiting,
+        "more": more,
+        "others": others,
+        "others_more": others_more,
+        "decided": shown[len(for_you) + len(for_others) :],
         "page": page,
-        "live": any(one.awaits_look for one in waiting),
+        "live": any(one.awaits_look for one in (*waiting, *others)),
     }
 
 
@@ -120,15 +128,11 @@ def evidence(request: Request, change_id: int, file_id: int) -> HttpResponse:
     """A file as it was handed in, byte for byte; a browser saves it and opens nothing in it."""
     change = get_object_or_404(Change, pk=change_id)
     try:
-        insist_on_role(request)
+        file = changes.read_file(change_id=change.pk, file_id=file_id, by=request.user, at=timezone.now())
+    except changes.NoSuchFile:
+        raise Http404 from None
     except refusals.REFUSALS as refusal:
-        return refusals.refuse(request, refusal, action=READ, subject=change.subject)
-    file = Attachment.objects.filter(change=change, pk=file_id).first()
-    if file is None:
-        raise Http404
-    facts = {"change": change.pk, "file": file.name, "size": file.size, "sha256": file.sha256}
-    with transaction.atomic():
-        record(at=timezone.now(), by=request.user, action=READ, subject=change.subject, facts=facts)
+        return refusals.refuse(request, refusal, action=changes.READ, subject=change.subject)
     response = HttpResponse(bytes(file.content), content_type=file.media_type)
     response["Content-Disposition"] = content_disposition_header(True, file.name) or "attachment"
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"

@@ -1,25 +1,23 @@
-"""Connecting a venue and setting accounts up: two forms that propose, and what a second operator decides on."""
+"""Connecting a venue and setting accounts up: two forms that propose, and a venue that is asked again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from treasury import venues
-from treasury.controls import changes
 from treasury.controls import connections as verbs
 from treasury.controls.connections import CONNECT, SET_UP, NotProposed, SetUp
 from treasury.models import Account, Change, Connection, ConnectionHealth
 from treasury.web import connections, refusals
-from treasury.web.htmx import STOP_POLLING, Request, answer, go, typed, wants_part
+from treasury.web.htmx import STOP_POLLING, Request, answer, go, wants_part
 from treasury.web.transfers import refused_without_role
 
 LONGEST_CREDENTIAL = 4000  # characters; bearer tokens are long
@@ -228,56 +226,15 @@ def live(request: Request) -> HttpResponse:
 
 
 @require_POST
-def confirm(request: Request, change_id: int) -> HttpResponse:
-    change, at = found(change_id), timezone.now()
-    digest, login = request.POST.get("digest", ""), typed(request, "login")
-
-    def act() -> object:
-        if change.kind == SET_UP:
-            return verbs.confirm_set_up(change_id=change_id, by=request.user, digest=digest, at=at)
-        return verbs.confirm_connect(change_id=change_id, by=request.user, digest=digest, login=login, at=at)
-
-    return done(request, change, change.kind, act)
-
-
-@require_POST
-def decline(request: Request, change_id: int) -> HttpResponse:
-    def act() -> object:
-        reason = typed(request, "reason")
-        return changes.decline(change_id=change_id, by=request.user, reason=reason, at=timezone.now())
-
-    return done(request, found(change_id), "change.decline", act)
-
-
-@require_POST
-def withdraw(request: Request, change_id: int) -> HttpResponse:
-    def act() -> object:
-        return changes.withdraw(change_id=change_id, by=request.user, at=timezone.now())
-
-    return done(request, found(change_id), "change.withdraw", act)
-
-
-@require_POST
 def look_again(request: Request, change_id: int) -> HttpResponse:
-    def act() -> None:
-        verbs.look_again(change_id=change_id, by=request.user, at=timezone.now())
-
-    return done(request, found(change_id), "connection.ask", act)
-
-
-def found(change_id: int) -> Change:
-    change = Change.objects.filter(pk=change_id, kind__in=[CONNECT, SET_UP]).first()
-    if change is None:
-        raise Http404
-    return change
-
-
-def done(request: Request, change: Change, action: str, act: Callable[[], object]) -> HttpResponse:
-    """Do it; then, or with the sentence of a refusal on top, the connections as they are."""
+    """Have the venue asked once more; then, or with the sentence of a refusal on top, the connections as they are."""
+    if without_role := refused_without_role(request, "connections"):
+        return without_role
+    change = get_object_or_404(Change, pk=change_id, kind=CONNECT)
     try:
-        act()
+        verbs.look_again(change_id=change_id, by=request.user, at=timezone.now())
     except refusals.REFUSALS as refusal:
-        refusals.note(request, refusal, action=action, subject=change.subject)
+        refusals.note(request, refusal, action="connection.ask", subject=change.subject)
         return connections.listed_all(request, str(refusal), refusals.status_of(refusal))
     return connections.listed_all(request) if wants_part(request) else go(request, "connections")
 

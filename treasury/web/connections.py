@@ -91,14 +91,15 @@ def listed_all(request: Request, sentence: str = "", status: int = 200) -> HttpR
 
 
 def waiting_for_two(person: User, at: datetime) -> dict[str, Any]:
-    """What is proposed of connections and accounts: its steps answer with the page of connections."""
-    steps = {"steps": "/connections/proposals/", "target": "connections"}
-    waiting = [proposals.of(one, person, at, **steps) for one in proposed()]
+    """What is proposed of connections and accounts: only shown, as it is decided on with all other changes."""
+    rows, more = proposals.first(proposed())
+    waiting = proposals.all_of(rows, person, at, steps="", target="")
     may_propose = changes.why_not_propose(CONNECT, person) is None
     return {
         "at": at,
         "may_propose": may_propose,
         "waiting": [(one, may_propose and one.change.kind == CONNECT and not one.awaits_look) for one in waiting],
+        "more": more,
         "asking": any(one.awaits_look for one in waiting),
     }
 
@@ -167,7 +168,7 @@ def conditions_of(connection: Connection, health: ConnectionHealth | None, at: d
     """Whether sending is stopped, and how the last reading went: two things, so at times two chips."""
     standing = stops.standing_over(connection)
     stopped = [
-        Condition("stopped", "Stopped", f"because {order.reason.rstrip('.')}, says {order.by}.") for order in standing
+        Condition("stopped", "Stopped", f"because {order.reason.rstrip('.')}, says {order.who}.") for order in standing
     ]
     return [*stopped, reading_of(health, at, stopped=bool(stopped))]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,11 +12,10 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
-from treasury.controls import heartbeats, stops
+from treasury.controls import changes, heartbeats, stops
 from treasury.controls.roles import AUDITORS, MAKERS, OPERATORS, ROLES, groups_of
 from treasury.models import Scope, StopOrder, User
-from treasury.transfers import queries
-from treasury.web import proposals
+from treasury.transfers import exposure, queries
 from treasury.web.htmx import wants_part
 
 SECTIONS = ("transfers", "approvals", "changes", "connections", "stops", "reconciliation", "audit")
@@ -64,8 +64,8 @@ def gathered(request: HttpRequest) -> dict[str, Any]:
         "sees_records": user.is_staff and bool(groups & {AUDITORS, OPERATORS}),
         "section": section_of(request),
         "waiting_count": queries.waiting_for(user, at).count(),
-        "changes_count": len(proposals.waiting_for(user)),
-        "risk_count": len(queries.at_risk(user, at)),
+        "changes_count": changes.waiting_for(user, groups).count(),
+        "risk_count": len(exposure.risks(at)) if groups else 0,
         "stops_standing": [banner_of(order) for order in stops.standing()] if groups else [],
         "silent": heartbeats.silent_since(at) if groups else [],
     }
@@ -75,6 +75,7 @@ def section_of(request: HttpRequest) -> str:
     step = request.resolver_match.url_name if request.resolver_match else None
     path = request.path_info
     if step == "house" and wants_part(request):  # the header alone: it belongs to the page that asks for it
-        path = urlsplit(request.headers.get("HX-Current-URL", "")).path
+        with suppress(ValueError):  # whatever was sent in its place
+            path = urlsplit(request.headers.get("HX-Current-URL", "")).path
     first = path.strip("/").partition("/")[0]
     return first if first in SECTIONS and step not in ON_THE_OVERVIEW else "overview"

@@ -127,8 +127,8 @@ def proposal_of(change: Change, transfer: Transfer, person: User, at: datetime) 
 
 
 def sides_of(transfer: Transfer) -> list[Side]:
-    """By the readings that were stored with the first attempt and with the newest look-up."""
-    attempt = transfer.attempts.order_by("number").first()
+    """By the readings stored with the first call that may have moved it, and with the newest look-up."""
+    attempt = transfer.attempts.may_have_moved().order_by("number").first()
     look_up = transfer.look_ups.exclude(balances={}).order_by("-at", "-id").first()
     if attempt is None:
         return []

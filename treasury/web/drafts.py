@@ -20,14 +20,15 @@ from treasury.models import Account, Transfer
 from treasury.models.amount import plain
 from treasury.templatetags.treasury import amount as in_groups
 from treasury.templatetags.treasury import span
-from treasury.transfers import access
-from treasury.transfers.draft import Invalid, Words, draft, redraft, suggestion, why_not_asset
+from treasury.transfers import access, guards
+from treasury.transfers.draft import Invalid, Words, draft, redraft, spelled, why_not_asset, why_not_held
 from treasury.web import refusals
 from treasury.web.htmx import Request, answer, go
 from treasury.web.transfers import seen
 
 NAMED_IN_A_HINT = 3  # movable amounts in a sentence; an account may hold hundreds of assets
 LISTED_IN_A_HINT = 12  # names of assets in a sentence
+EXAMPLE = "USDT"
 
 
 class DraftForm(forms.Form):
@@ -132,7 +133,7 @@ def shown(request: Request, form: DraftForm, transfer: Transfer | None = None, s
     accounts = list(Account.objects.select_related("connection"))
     source = chosen(form, "source", accounts)
     refused = [] if source is None else why_not(source, accounts)
-    barred = {one.account for one in refused} | {source}
+    barred = {one for group in refused for one in group.accounts} | {source}
     destination = chosen(form, "destination", accounts)
     kept = destination if form.is_bound else None  # a mistake stays to be seen
     offered = [one for one in accounts if source is None or one == kept or one not in barred]
@@ -152,6 +153,8 @@ def shown(request: Request, form: DraftForm, transfer: Transfer | None = None, s
         "source": source,
         "from_hint": f"{source.connection.name}, {source.address}" if source else "",
         "why_not": refused,
+        "why_not_count": len(barred) - 1,
+        "asset_hint": f"As the venue writes it: {example(moves)}",
         "limits": limits_in_words(source, asset, at),
         "moves": moves,
     }
@@ -191,22 +194,23 @@ def offer(form: DraftForm, name: str, accounts: list[Account], attributes: dict[
 
 @dataclass(frozen=True)
 class WhyNot:
-    """An account that is not offered as To, and why."""
+    """Accounts that are not offered as To, and why; ``sentence`` ends where their names follow."""
 
-    account: Account
+    accounts: list[Account]
     sentence: str
 
 
 def why_not(source: Account, accounts: list[Account]) -> list[WhyNot]:
-    """Every other account that no route leads to."""
+    """Every other account that no route leads to, those with the same reason together."""
     title = venues.declared(source.connection.venue).title
-    refused = []
-    for one in accounts:
-        if one.connection_id != source.connection_id:
-            refused.append(WhyNot(one, "belongs to another connection."))
-        elif one != source and not venues.has_route(source, one):
-            refused.append(WhyNot(one, f"{title} has no route to it from {source.title}."))
-    return refused
+    apart = [one for one in accounts if one.connection_id != source.connection_id]
+    here = [one for one in accounts if one not in apart and one != source]
+    unreached = [one for one in here if not venues.has_route(source, one)]
+    groups = [
+        WhyNot(unreached, f"{title} has no route from {source.title} to"),
+        WhyNot(apart, "Money moves only within one connection, and another one has"),
+    ]
+    return [group for group in groups if group.accounts]
 
 
 @dataclass(frozen=True)
@@ -225,6 +229,8 @@ def moves_of(source: Account, destination: Account, asset: str, at: datetime) ->
     known = routes.known(source, destination, at)
     if known is not None:
         moving = [one for one in held if one in known]
+        if asset and spelled(source, asset):  # the hint above says how it is written, and that is all
+            return Moves("", moving)
         refusal = why_not_asset(source, destination, asset, at) if asset else None
         return Moves(refusal or moves_in_words(title, source, moving), moving)
     routes.ask(source, destination, at)
@@ -237,6 +243,11 @@ def moves_of(source: Account, destination: Account, asset: str, at: datetime) ->
         "nothing would move.",
         list(held),
     )
+
+
+def example(moves: Moves) -> str:
+    """An asset as this venue writes it, of those that move there or are held; a stablecoin where there is one."""
+    return next((one for one in moves.offered if one.upper() == EXAMPLE), (*moves.offered, EXAMPLE)[0])
 
 
 def moves_in_words(title: str, source: Account, moving: list[str]) -> str:
@@ -255,7 +266,10 @@ def limits_in_words(source: Account | None, asset: str, at: datetime) -> str:
     declared = venues.declared(source.connection.venue)
     movable = all_movable(source) if not asset else movable_of(source, asset, at)
     if declared.amount_decimals is None:
-        return f"{movable} How many decimals {declared.title} takes is not known."
+        return (
+            f"{movable} {declared.title} does not say how many decimals it takes: it decides when it is sent, and a "
+            "refusal moves nothing."
+        )
     return f"{movable} {declared.title} takes at most {declared.amount_decimals} decimals."
 
 
@@ -271,12 +285,15 @@ def all_movable(source: Account) -> str:
 def movable_of(source: Account, asset: str, at: datetime) -> str:
     held = balance_of(source, asset)
     if held is None:
-        return f"{source.title} holds no asset called {asset}.{suggestion(source, asset)}"
+        return why_not_held(source, asset)
     if held.total is None:
         return f"What {source.title} holds of {asset} could not be read."
     if held.movable is None:
         return f"The venue does not say how much {asset} of {source.title} can be moved."
-    return f"{in_groups(held.movable)} {asset} of {source.title} can be moved, read {span(at - held.observed_at)} ago."
+    left = guards.usable(held)
+    spoken_for = "" if left == held.movable else f" of {in_groups(held.movable)}: the rest is spoken for, or must stay"
+    read = f"Read {span(at - held.observed_at)} ago."
+    return f"{in_groups(left)} {asset} of {source.title} can be moved{spoken_for}. {read}"
 
 
 def asked_for(request: Request) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
-from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 from django_htmx.middleware import HtmxDetails
 
 from treasury.models import User
@@ -38,6 +38,11 @@ def answer(
     html = render_to_string(part, context, request)
     header = render_to_string("house/_header.html", {"beside": True}, request)
     return HttpResponse(html + header, status=status)
+
+
+def noted(response: HttpResponse, sentence: str | None) -> HttpResponse:
+    """The same answer, and a sentence that the page's own script says beside it: of what no page shows by itself."""
+    return trigger_client_event(response, "noted", {"sentence": sentence}) if sentence else response
 
 
 def typed(request: HttpRequest, name: str) -> str:

@@ -15,9 +15,9 @@ from treasury import venues
 from treasury.balances.holdings import all_balances, is_stale
 from treasury.balances.refresh import is_awaited
 from treasury.controls import stops
-from treasury.controls.changes import waiting
 from treasury.controls.roles import MAKERS, OPERATORS, groups_of
 from treasury.models import Account, Balance, Change, Connection, StopOrder, User
+from treasury.notices import post
 from treasury.templatetags.treasury import places
 from treasury.transfers import exposure, match, queries
 from treasury.transfers.exposure import Exposure, Exposures, Total
@@ -116,7 +116,7 @@ def context_of(person: User, at: datetime) -> dict[str, Any]:
     groups = groups_of(person)
     flying = list(queries.with_standing(queries.in_flight(person), at)[:20])
     balances = list(all_balances()) if groups else []
-    exposures = exposure.read(at, balances) if groups else Exposures({})
+    exposures = exposure.read(at) if groups else Exposures({})
     logins = logins_at(at, balances, exposures) if groups else []
     for_you = list(queries.with_standing(queries.waiting_for(person, at), at)[:10])
     drafts = list(queries.with_standing(queries.own_drafts(person), at)[:10])
@@ -124,6 +124,7 @@ def context_of(person: User, at: datetime) -> dict[str, Any]:
         "at": at,
         "has_role": bool(groups),
         "may_stop": OPERATORS in groups,
+        "letters": post.troubled(at) if OPERATORS in groups else None,
         "may_draft": MAKERS in groups,
         "logins": logins,
         "waiting": for_you,
@@ -132,7 +133,7 @@ def context_of(person: User, at: datetime) -> dict[str, Any]:
         "flying_count": queries.in_flight(person).count(),
         "draft_count": queries.own_drafts(person).count(),
         "others_count": queries.waiting_for_others(person, at).count(),
-        "risks": exposures.risks,
+        "risks": exposure.in_words(exposures.risks),
         "at_risk": at_risk_of(exposures, at),
         "not_matching": match.not_matching().count() if groups else 0,
         "live": bool(flying) or any(login.asked for login in logins),
@@ -158,9 +159,10 @@ def at_risk_of(exposures: Exposures, at: datetime) -> AtRisk | None:
 def logins_at(at: datetime, balances: list[Balance], exposures: Exposures) -> list[Login]:
     held: dict[int, list[Holding]] = {}
     for one in balances:
-        holding = Holding(one, is_stale(one, at), exposures.held[one.account_id, one.asset])
+        spoken_for = exposures.held.get((one.account_id, one.asset), Exposure())
+        holding = Holding(one, is_stale(one, at), spoken_for)
         held.setdefault(one.account_id, []).append(holding)
-    released = {change.words["stop"]: change for change in waiting().filter(kind=stops.RELEASE)}
+    released = stops.releases_proposed()
     orders = [Stopped(order, released.get(order.pk)) for order in stops.standing()]
     connections = Connection.objects.select_related("health").prefetch_related("accounts")
     return [login_at(one, held, [each for each in orders if is_over(each.order, one)], at) for one in connections]

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.urls import reverse
 
 from treasury import venues
 from treasury.controls import changes, connections, stops
-from treasury.models import Attachment, Change, Connection, Contradiction, FirstLook, StopOrder, Transfer, User
+from treasury.controls.roles import groups_of
+from treasury.models import (
+    Account,
+    Attachment,
+    Change,
+    Contradiction,
+    FirstLook,
+    StopOrder,
+    Transfer,
+    User,
+)
 from treasury.transfers import contradictions, resolve
-from treasury.web.looks import account_change
+
+SHOWN = 50  # of what waits; a page says how many more there are
 
 
 @dataclass(frozen=True)
 class Proposal:
     """``steps`` is the address below which it is confirmed, declined or withdrawn, ``target`` the id of the part of
-    the page that the answer replaces. ``typed`` is what must be typed to confirm it; empty where nothing must."""
+    the page that the answer replaces; both are empty where it is only shown. ``typed`` is what must be typed to
+    confirm it; empty where nothing must."""
 
     change: Change
     title: str
     about: str
     address: str
     sentences: list[str]
-    table: list[tuple[str, str]]
     attachments: list[Attachment]
     look: FirstLook | None
     awaits_look: bool
@@ -39,52 +51,108 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Spoken:
+    """What the changes of a page speak of, asked for at once: a long list takes no more queries than a short one."""
+
+    transfers: Mapping[str, Transfer]
+    orders: Mapping[int, StopOrder]
+    closed: frozenset[int]
+    accounts: Mapping[tuple[str, str], Account]
+
+    def transfer(self, change: Change) -> Transfer | None:
+        return self.transfers.get(transfer_reference(change))
+
+    def order(self, change: Change) -> StopOrder | None:
+        return self.orders.get(change.words.get("stop", 0))
+
+
+@dataclass(frozen=True)
 class Kind:
-    """What one kind of change is called, what it would do, and what its button says."""
+    """What one kind of change is called, what it would do, and what its button says. ``overtaken`` says why nobody
+    can confirm it now, whoever they are; empty when somebody can."""
 
     title: str
-    sentences: Callable[[Change], list[str]]
+    sentences: Callable[[Change, Spoken], list[str]]
     button: Callable[[Change], str]
+    overtaken: Callable[[Change, Spoken, datetime], str]
     typed: bool = False
 
 
 def of(change: Change, person: User, at: datetime, *, steps: str = "/changes/", target: str = "changes") -> Proposal:
-    kind = KINDS.get(change.kind)
-    look = connections.newest_look(change) if change.kind == connections.CONNECT else None
+    return all_of([change], person, at, steps=steps, target=target)[0]
+
+
+def all_of(
+    rows: Iterable[Change], person: User, at: datetime, *, steps: str = "/changes/", target: str = "changes"
+) -> list[Proposal]:
+    """The changes as this person sees them. With ``steps`` empty they are only shown."""
+    listed = list(rows)
+    if not listed:
+        return []
+    groups, spoken = groups_of(person), spoken_of(listed)
+    return [one_of(change, person, groups, spoken, at, steps, target) for change in listed]
+
+
+def first(rows: QuerySet[Change]) -> tuple[list[Change], int]:
+    """As many as a page shows, and how many more there are."""
+    shown = list(rows[:SHOWN])
+    return shown, rows.count() - len(shown) if len(shown) == SHOWN else 0
+
+
+def one_of(
+    change: Change, person: User, groups: frozenset[str], spoken: Spoken, at: datetime, steps: str, target: str
+) -> Proposal:
+    kind, is_login = KINDS[change.kind], change.kind == connections.CONNECT
+    look = connections.newest_look(change) if is_login else None
     return Proposal(
         change=change,
-        title=kind.title if kind else change.kind,
-        about=about(change),
+        title=kind.title,
+        about=about(change, spoken),
         address=address_of(change),
-        sentences=kind.sentences(change) if kind else [],
-        table=[] if kind else as_table(change),
-        attachments=list(change.attachments.defer("content")),
+        sentences=kind.sentences(change, spoken),
+        attachments=list(change.attachments.all()),
         look=look if look is not None and look.answered else None,
-        awaits_look=change.is_open and change.kind == connections.CONNECT and connections.is_awaited(change, at),
-        why_not=why_not_decide(change, person),
-        overtaken=overtaken(change, at) if change.is_open else "",
+        awaits_look=change.is_open and is_login and connections.is_awaited(change, at),
+        why_not=why_not_decide(change, person, groups, spoken),
+        overtaken=kind.overtaken(change, spoken, at) if change.is_open else "",
         may_withdraw=change.is_open and change.proposed_by_id == person.pk,
-        typed=transfer_reference(change) if kind and kind.typed else "",
-        button=kind.button(change) if kind else "Confirm",
-        steps=f"{steps}{change.pk}/",
+        typed=transfer_reference(change) if kind.typed else "",
+        button=kind.button(change),
+        steps=f"{steps}{change.pk}/" if steps else "",
         target=target,
     )
 
 
-def waiting_for(person: User) -> list[Change]:
-    """What this person may decide on; of what they drafted, someone else does."""
-    return [one for one in changes.waiting_for(person) if not why_not_decide(one, person)]
+def spoken_of(rows: Sequence[Change]) -> Spoken:
+    """Four tables at most, and what hangs on the changes themselves: files without their content, and first looks."""
+    prefetch_related_objects(rows, Prefetch("attachments", Attachment.objects.defer("content")))
+    prefetch_related_objects([one for one in rows if one.kind == connections.CONNECT], "first_looks")
+    references = {reference for one in rows if (reference := transfer_reference(one))}
+    orders = stops.named(StopOrder.objects.select_related("connection", "account__connection"))
+    against = [one.words["contradiction"] for one in rows if one.kind == contradictions.CLOSE and one.is_open]
+    closed = Contradiction.objects.filter(pk__in=against).exclude(closed_at=None)
+    return Spoken(
+        transfers=Transfer.objects.select_related("connection").in_bulk(references, field_name="reference"),
+        orders=orders.in_bulk([one.words["stop"] for one in rows if one.kind == stops.RELEASE]),
+        closed=frozenset(closed.values_list("pk", flat=True)),
+        accounts=accounts_of([one for one in rows if one.kind == connections.SET_UP]),
+    )
 
 
-def why_not_decide(change: Change, person: User) -> str:
+def accounts_of(rows: Sequence[Change]) -> dict[tuple[str, str], Account]:
+    """The accounts of the connections that these changes are about, by the change's subject and the address."""
+    names = [one.subject.removeprefix("connection:") for one in rows]
+    accounts = Account.objects.filter(connection__name__in=names).select_related("connection")
+    return {(one.connection.subject, one.address): one for one in accounts}
+
+
+def why_not_decide(change: Change, person: User, groups: frozenset[str], spoken: Spoken) -> str:
     """Why this person may not confirm or decline it; empty when they may. The verbs insist on the same sentences."""
     if not change.is_open:
         return "It is decided."
-    if change.kind not in changes.RIGHTS:
-        return "Nobody may decide this kind of change here."
-    if refusal := changes.why_not_decide(change, person):
+    if refusal := changes.why_not_decide(change, person, groups):
         return refusal
-    transfer = transfer_of(change)
+    transfer = spoken.transfer(change)
     if transfer is not None:
         try:
             contradictions.insist_not_maker(transfer, person)
@@ -93,33 +161,28 @@ def why_not_decide(change: Change, person: User) -> str:
     return ""
 
 
-def overtaken(change: Change, at: datetime) -> str:
-    """Why nobody can confirm it now, whoever they are; empty when it can be."""
-    if change.kind == resolve.RESOLVE and (transfer := transfer_of(change)) is not None:
-        return resolve.why_not_yet(transfer, at) or ""
-    if change.kind == contradictions.CLOSE:
-        closed = Contradiction.objects.filter(pk=change.words["contradiction"]).exclude(closed_at=None).exists()
-        return "This contradiction is closed already." if closed else ""
-    if change.kind == stops.RELEASE:
-        order = order_of(change)
-        if order is None or order.released_at is not None:
-            return "This stop order has been released already."
-        return stops.why_not_release(order) or ""
-    return overtaken_look(change) if change.kind == connections.CONNECT else ""
+def overtaken_release(change: Change, spoken: Spoken, at: datetime) -> str:
+    order = spoken.order(change)
+    if order is None or order.released_at is not None:
+        return "This stop order has been released already."
+    return stops.why_not_release(order) or ""
 
 
-def overtaken_look(change: Change) -> str:
-    look = connections.newest_look(change)
-    if look is None or not look.answered:
-        return "The venue has not said yet whose login this is."
-    if look.problem:
-        return "The venue did not say whose login this is."
-    return connections.why_taken(Connection(**change.words, login=look.login)) or ""
+def overtaken_resolve(change: Change, spoken: Spoken, at: datetime) -> str:
+    transfer = spoken.transfer(change)
+    return (resolve.why_not_yet(transfer, at) if transfer else None) or ""
 
 
-def as_table(change: Change) -> list[tuple[str, str]]:
-    """The words as they are: of a kind that has no sentences."""
-    return [(name.replace("_", " ").capitalize(), str(value)) for name, value in change.words.items()]
+def overtaken_close(change: Change, spoken: Spoken, at: datetime) -> str:
+    return "This contradiction is closed already." if change.words["contradiction"] in spoken.closed else ""
+
+
+def overtaken_connect(change: Change, spoken: Spoken, at: datetime) -> str:
+    return connections.why_not_connect(change) or ""
+
+
+def never_overtaken(change: Change, spoken: Spoken, at: datetime) -> str:
+    return ""
 
 
 def transfer_reference(change: Change) -> str:
@@ -127,19 +190,9 @@ def transfer_reference(change: Change) -> str:
     return reference if noun == "transfer" else ""
 
 
-def transfer_of(change: Change) -> Transfer | None:
-    reference = transfer_reference(change)
-    return Transfer.objects.select_related("connection").filter(reference=reference).first() if reference else None
-
-
-def order_of(change: Change) -> StopOrder | None:
-    orders = StopOrder.objects.select_related("connection", "account__connection")
-    return orders.filter(pk=change.words.get("stop")).first()
-
-
-def about(change: Change) -> str:
+def about(change: Change, spoken: Spoken) -> str:
     """What it is about, as a person names it: TR-000123, "everything at a venue", a connection."""
-    if change.kind == stops.RELEASE and (order := order_of(change)) is not None:
+    if change.kind == stops.RELEASE and (order := spoken.order(change)) is not None:
         return stops.covered(order)
     return change.subject.partition(":")[2] or change.subject
 
@@ -151,14 +204,16 @@ def address_of(change: Change) -> str:
     return reverse("stops") if change.kind == stops.RELEASE else reverse("connections")
 
 
-def release_words(change: Change) -> list[str]:
+def release_words(change: Change, spoken: Spoken) -> list[str]:
+    order = spoken.order(change)
+    who = order.who if order else change.words.get("stopped_by")
     return [
         "What it holds is sent again as soon as nothing else stands in its way.",
-        f"It was stopped by {change.words.get('stopped_by')}: {change.words.get('because')}",
+        f"It was stopped by {who}: {change.words.get('because')}",
     ]
 
 
-def resolve_words(change: Change) -> list[str]:
+def resolve_words(change: Change, spoken: Spoken) -> list[str]:
     said = (
         "It moved: the transfer ends as settled, and its amount counts as moved."
         if change.words.get("moved")
@@ -168,7 +223,7 @@ def resolve_words(change: Change) -> list[str]:
     return [said, *([f"The venue's record: {record}"] if record else [])]
 
 
-def close_words(change: Change) -> list[str]:
+def close_words(change: Change, spoken: Spoken) -> list[str]:
     said = (
         "What is true: it moved. The amount counts as moved."
         if change.words.get("moved")
@@ -177,20 +232,27 @@ def close_words(change: Change) -> list[str]:
     return [said, f"What speaks against how it stands: {change.words.get('against')}.", "Its state stays as it is."]
 
 
-def connect_words(change: Change) -> list[str]:
+def connect_words(change: Change, spoken: Spoken) -> list[str]:
     words = change.words
     title = venues.titles().get(words["venue"], words["venue"])
     return [f"{words['name']} becomes a connection to {title}, {words['environment']}, with the login below."]
 
 
-def set_up_words(change: Change) -> list[str]:
-    connection = connections.connection_of(change)
-    told = [account_change(connection, said) for said in change.words["accounts"]]
-    return [f"{one.address}: {was(one.was) if change.is_open else ''}{one.becomes}." for one in told]
+def set_up_words(change: Change, spoken: Spoken) -> list[str]:
+    """What each account would be; while it waits, beside what it is now."""
+    sentences = []
+    for said in change.words["accounts"]:
+        was = was_words(spoken.accounts.get((change.subject, said["address"]))) if change.is_open else ""
+        sentences.append(f"{said['address']}: {was}{treated(said['title'], quiet=said['quiet'])}.")
+    return sentences
 
 
-def was(words: str) -> str:
-    return f"{words}; becomes " if words else "new, "
+def was_words(account: Account | None) -> str:
+    return f"{treated(account.title, quiet=account.quiet)}; becomes " if account else "new, "
+
+
+def treated(title: str, *, quiet: bool) -> str:
+    return f"{title}, only we move it" if quiet else f"{title}, others may move it"
 
 
 def moved_or_not(change: Change) -> str:
@@ -198,9 +260,11 @@ def moved_or_not(change: Change) -> str:
 
 
 KINDS: Mapping[str, Kind] = {
-    stops.RELEASE: Kind("Release a stop", release_words, lambda change: "Confirm: release the stop"),
-    resolve.RESOLVE: Kind("Resolve a transfer", resolve_words, moved_or_not, typed=True),
-    contradictions.CLOSE: Kind("Close a contradiction", close_words, moved_or_not, typed=True),
-    connections.CONNECT: Kind("Connect a venue", connect_words, lambda change: "Confirm: connect it"),
-    connections.SET_UP: Kind("Set up accounts", set_up_words, lambda change: "Confirm: set them up"),
+    stops.RELEASE: Kind("Release a stop", release_words, lambda change: "Confirm: release the stop", overtaken_release),
+    resolve.RESOLVE: Kind("Resolve a transfer", resolve_words, moved_or_not, overtaken_resolve, typed=True),
+    contradictions.CLOSE: Kind("Close a contradiction", close_words, moved_or_not, overtaken_close, typed=True),
+    connections.CONNECT: Kind(
+        "Connect a venue", connect_words, lambda change: "Confirm: connect it", overtaken_connect
+    ),
+    connections.SET_UP: Kind("Set up accounts", set_up_words, lambda change: "Confirm: set them up", never_overtaken),
 }

@@ -14,9 +14,9 @@ from treasury.controls import uploads
 from treasury.models import Change, Contradiction
 from treasury.transfers import contradictions, resolve
 from treasury.web import card, refusals, steps
-from treasury.web.changes import action_of, take
+from treasury.web.changes import NOTED, action_of, take
 from treasury.web.doubt import Said
-from treasury.web.htmx import Request, answer, typed
+from treasury.web.htmx import Request, answer, noted, typed
 from treasury.web.transfers import seen
 
 
@@ -59,7 +59,12 @@ def propose_close(request: Request, reference: str, contradiction_id: int) -> Ht
 def step(request: Request, reference: str, change_id: int, step: str) -> HttpResponse:
     """Confirm, decline or withdraw a proposal about this transfer."""
     change = get_object_or_404(Change, pk=change_id, subject=f"transfer:{reference}")
-    return steps.step(request, reference, action_of(change, step), lambda: take(request, change, step, timezone.now()))
+
+    def say() -> None:
+        take(request, change, step, timezone.now())
+
+    response = steps.step(request, reference, action_of(change, step), say)
+    return noted(response, NOTED.get(step) if response.status_code == 200 else None)
 
 
 def proposed(

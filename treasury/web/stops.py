@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -16,10 +15,10 @@ from django.views.decorators.http import require_POST, require_safe
 from treasury import venues
 from treasury.controls import changes, stops
 from treasury.controls.roles import OPERATORS, holds
-from treasury.models import Account, Balance, Change, Connection, Scope, State, StopOrder, Transfer, User
+from treasury.models import Account, Balance, Change, Connection, Scope, StopOrder, User
 from treasury.web import proposals, refusals
-from treasury.web.changes import action_of, take
-from treasury.web.htmx import Request, answer, go, typed, wants_part, whole
+from treasury.web.changes import NOTED, action_of, take
+from treasury.web.htmx import Request, answer, go, noted, typed, wants_part, whole
 from treasury.web.pages import page_of
 from treasury.web.proposals import Proposal
 from treasury.web.transfers import refused_without_role
@@ -113,16 +112,11 @@ def order(request: Request) -> HttpResponse:
 
 @require_POST
 def release(request: Request, stop_id: int) -> HttpResponse:
-    """Propose that the stop may end; with ``change``, confirm what another operator proposed."""
+    """Propose that the stop may end."""
     order = get_object_or_404(StopOrder.objects.select_related("connection", "account__connection"), pk=stop_id)
-    at = timezone.now()
+    reason = typed(request, "reason")
     try:
-        if change := whole(request.POST.get("change", "")):
-            digest = request.POST.get("digest", "")
-            stops.confirm_release(change_id=change, by=request.user, digest=digest, at=at)
-        else:
-            reason = typed(request, "reason")
-            stops.propose_release(stop_order_id=stop_id, by=request.user, reason=reason, at=at)
+        stops.propose_release(stop_order_id=stop_id, by=request.user, reason=reason, at=timezone.now())
     except refusals.REFUSALS as refusal:
         return refused(request, refusal, stops.RELEASE, order.subject)
     return done(request)
@@ -138,7 +132,7 @@ def step(request: Request, change_id: int, step: str) -> HttpResponse:
         take(request, change, step, timezone.now())
     except refusals.REFUSALS as refusal:
         return refused(request, refusal, action_of(change, step), change.subject)
-    return done(request)
+    return noted(done(request), NOTED.get(step))
 
 
 def refused(request: Request, refusal: Exception, action: str, subject: str) -> HttpResponse:
@@ -159,14 +153,17 @@ def shown(request: Request, *, status: int = 200, **words: Any) -> HttpResponse:
 
 def context_of(request: Request, at: datetime) -> dict[str, Any]:
     may_stop = holds(request.user, OPERATORS)
-    over = StopOrder.objects.exclude(released_at=None)
+    over = stops.named(StopOrder.objects.exclude(released_at=None))
     over = over.select_related("connection", "account__connection", "release__proposed_by", "release__decided_by")
     before = whole(request.GET.get("before", "")) or None
+    orders = stops.standing()
+    shown = list(orders[: proposals.SHOWN])
     return {
         "at": at,
         "may_stop": may_stop,
         "may_propose": changes.why_not_propose(stops.RELEASE, request.user) is None,
-        "standing": [standing(order, request.user, at) for order in stops.standing()],
+        "standing": standing(shown, request.user, at),
+        "more": orders.count() - len(shown),
         "page": page_of(over.order_by("-pk"), before=before, size=ON_A_PAGE, address=request.GET),
         "form": StopForm() if may_stop else None,
         "asked": None,
@@ -174,28 +171,17 @@ def context_of(request: Request, at: datetime) -> dict[str, Any]:
     }
 
 
-def standing(order: StopOrder, person: User, at: datetime) -> Standing:
-    change = stops.release_proposed(order)
-    return Standing(
-        order=order,
-        held=covered_by(order).filter(state=State.APPROVED).count(),
-        release=proposals.of(change, person, at, steps="/stops/changes/", target="stops") if change else None,
-        why_not_release=stops.why_not_release(order) or "",
-    )
+def standing(orders: list[StopOrder], person: User, at: datetime) -> list[Standing]:
+    releases = stops.releases_proposed()
+    proposed = [releases[order.pk] for order in orders if order.pk in releases]
+    shown = proposals.all_of(proposed, person, at, steps="/stops/changes/", target="stops")
+    by_order = {one.change.words["stop"]: one for one in shown}
+    return [
+        Standing(order, held, by_order.get(order.pk), stops.why_not_release(order) or "")
+        for order, held in zip(orders, stops.held_by(orders), strict=True)
+    ]
 
 
 def asked(order: StopOrder) -> dict[str, Any]:
     """What a stop would do, for the page before it."""
-    return {"order": order, "held": covered_by(order).filter(state=State.APPROVED).count()}
-
-
-def covered_by(order: StopOrder) -> QuerySet[Transfer]:
-    """The transfers that a stop order stands in the way of."""
-    narrow = {
-        Scope.EVERYTHING: Q(),
-        Scope.VENUE: Q(connection__venue=order.venue),
-        Scope.CONNECTION: Q(connection=order.connection_id),
-        Scope.ASSET: Q(asset__iexact=order.asset),
-        Scope.ACCOUNT: Q(source=order.account_id) | Q(destination=order.account_id),
-    }
-    return Transfer.objects.filter(narrow[Scope(order.scope)])
+    return {"order": order, "held": stops.held_by([order])[0]}
