@@ -1,7 +1,7 @@
 PYTHON ?= python3
 LAUNCH := $(PYTHON) treasury/launch/bootstrap.py
 
-.PHONY: run test lint bench screenshots locks
+.PHONY: run test lint bench campaign screenshots locks
 
 run: ## the whole product on http://localhost:8000 (another port: make run PORT=8001)
 	@$(LAUNCH) run
@@ -14,6 +14,12 @@ lint:
 
 bench:
 	@$(LAUNCH) bench $(ARGS)
+
+RUNS ?= 1000
+FLY = --runs $(RUNS) $(if $(FROM),--from $(FROM)) $(if $(SEED),--seed $(SEED)) $(if $(SCALE),--scale $(SCALE))
+
+campaign: ## transfers while everything breaks: RUNS=10000, FROM=<run> goes on, SEED=, SCALE=; docs/reliability.md
+	@$(LAUNCH) campaign $(FLY) $(ARGS)
 
 screenshots:
 	@$(LAUNCH) screenshots $(ARGS)

@@ -1,4 +1,4 @@
-"""``python -m treasury.launch run | test | lint | bench | screenshots [arguments]``."""
+"""``python -m treasury.launch run | test | lint | bench | campaign | screenshots [arguments]``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from treasury.launch import checks, places, postgres
 from treasury.launch import run as product
 from treasury.launch.processes import Signals
 
-_USAGE = "Usage: python -m treasury.launch run | test [pytest arguments] | lint | bench | screenshots"
+_USAGE = "Usage: python -m treasury.launch run | test [pytest arguments] | lint | bench | campaign | screenshots"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
             return checks.lint(_with_database("test-postgres", durable=False))
         if command == "bench":
             return _python(["-m", "tests.bench", *rest], _with_database("bench-postgres", durable=True))
+        if command == "campaign":  # it starts, stops and restarts a database of its own
+            return _python(["-m", "tests.campaign", *rest], os.environ)
     except (product.Refused, postgres.NotStarted) as error:
         print(error, file=sys.stderr)
         return 1
