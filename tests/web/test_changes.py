@@ -114,6 +114,62 @@ def test_every_kind_says_in_words_what_it_would_do(
     assert "Applied" in shown["Decided"]
 
 
+def test_a_release_says_how_much_is_sent_by_it_and_never_that_it_is_sent_again(
+    sign_in: SignIn, approved: Make, release: Change, operator2: User
+) -> None:
+    """What a stop holds was never sent: "again" would read as a second payment."""
+    client = sign_in(operator2)
+    for place in ("/changes/", "/stops/"):
+        assert "nothing is sent by its release" in text_of_part(client, place, release)
+    held = [approved(amount="1.5") for _ in range(7)]
+    for place in ("/changes/", "/stops/"):
+        words = text_of_part(client, place, release)
+        assert "The 7 approved transfers it holds are sent as soon as nothing else stands in their way" in words
+        assert f"{', '.join(one.reference for one in held[:5])} and 2 more; 10.5 USDT together." in words
+        assert held[5].reference not in words
+        assert "sent again" not in words
+    stops.confirm_release(change_id=release.pk, by=operator2, digest=release.digest, at=timezone.now())
+    assert held[0].reference not in text_of_part(client, "/changes/", release)
+
+
+def test_each_stop_counts_its_own(sign_in: SignIn, approved: Make, operator: User, operator2: User) -> None:
+    transfer, at = approved(amount="12.5"), timezone.now()
+    proposed = []
+    for what in ({"asset": "BTC"}, {"asset": "usdt"}, {"account": transfer.destination}):
+        order = stops.stop(**what, reason="Drill", by=operator, at=at)
+        proposed.append(stops.propose_release(stop_order_id=order.pk, by=operator, reason="Over", at=at))
+    words = [text_of_part(sign_in(operator2), "/changes/", one) for one in proposed]
+    assert "nothing is sent by its release" in words[0]
+    for each in words[1:]:
+        assert f"stands in its way: {transfer.reference}, 12.5 USDT." in each
+
+
+def test_whoever_confirms_that_it_moved_sees_how_much_between_which_accounts_and_both_balances(
+    sign_in: SignIn, approved: Make, operator: User, checker2: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    against = contradicted(approved(amount="7"))
+    transfer = doubtful(approved(amount="3.25"), monkeypatch)
+    said, at = {"moved": True, "reason": "Seen"}, timezone.now()
+    resolved = resolve.propose(reference=transfer.reference, typed=transfer.reference, by=operator, at=at, **said)
+    closed = contradictions.propose_close(
+        contradiction_id=against.pk, typed=against.transfer.reference, by=operator, at=at, files=[], **said
+    )
+    client = sign_in(checker2)
+    for change, about in ((resolved, transfer), (closed, against.transfer)):
+        amount = f"{about.amount.normalize():f} USDT"
+        for place in ("/changes/", f"/transfers/{about.reference}/"):
+            article = by_id(page_of(client.get(place)), f"change-{change.pk}")
+            words = article.text_content()
+            for fact in (amount, str(about.source), str(about.destination)):
+                assert fact in words, place
+            (table,) = article.xpath(".//table")
+            assert "If it moved" in table.text_content()
+
+
+def text_of_part(client: Client, place: str, change: Change) -> str:
+    return re.sub(r"\s+", " ", by_id(page_of(client.get(place)), f"change-{change.pk}").text_content())
+
+
 def test_every_kind_that_may_be_proposed_has_its_words_and_its_verb() -> None:
     assert set(proposals.KINDS) == set(changes.RIGHTS) == set(page.CONFIRM)
 
@@ -195,9 +251,13 @@ def test_accounts_are_set_up_as_the_words_say(
     change = connections.propose_set_up(
         connection=connection, accounts=wanted, reason="Ours alone", by=operator, at=timezone.now()
     )
-    assert "Funding of the house, only we move it" in html(sign_in(operator2))
+    before = connection.accounts.get(address="FUND").title
+    becomes = "becomes Funding of the house, only we move it."
+    assert f"FUND: {before}, others may move it; {becomes}" in html(sign_in(operator2))
     sign_in(operator2).post(f"/changes/{change.pk}/confirm/", {"digest": change.digest})
     assert connection.accounts.get(address="FUND").quiet
+    decided = text_of_part(sign_in(operator2), "/changes/", change)
+    assert f"FUND: was {before}, others may move it; became Funding of the house, only we move it." in decided
 
 
 def test_declining_says_why_and_withdrawing_is_the_proposers(

@@ -42,8 +42,10 @@ def counts(client: Client) -> dict[str, int]:
 
 
 def test_releases_cost_the_same_however_many_wait(
-    sign_in: SignIn, connection: Connection, operator: User, operator2: User
+    sign_in: SignIn, approved: Make, connection: Connection, operator: User, operator2: User
 ) -> None:
+    approved()
+
     def release(number: int) -> None:
         at = timezone.now()
         order = stops.stop(connection=connection, reason=f"Drill {number}", by=operator, at=at)
@@ -55,6 +57,7 @@ def test_releases_cost_the_same_however_many_wait(
     two = counts(client)
     for number in range(2, 12):
         release(number)
+        approved()
     assert counts(client) == two
 
 

@@ -80,6 +80,8 @@ def test_two_people_resolve_what_no_look_up_could(
     assert doubt.state == State.FAILED
     after = html(sign_in(checker2), doubt)
     assert "Resolved by two people" in after
+    (table,) = by_id(page_of(sign_in(checker2).get(page(doubt))), f"change-{change.pk}").xpath(".//table")
+    assert "If it moved" in table.text_content()  # what they decided by stays on the page
     assert "Checker2 Person" in after
 
 
@@ -259,6 +261,19 @@ def test_both_balances_are_shown_before_and_after_with_what_a_move_would_change(
     assert "not read since" not in table
 
 
+def test_what_was_read_after_the_decision_is_not_shown_as_what_it_was_decided_by(
+    sign_in: SignIn, doubt: Transfer, operator: User, checker2: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in(operator).post(f"{page(doubt)}resolve/", form(doubt))
+    change = Change.objects.get()
+    sign_in(checker2).post(f"{page(doubt)}changes/{change.pk}/confirm/", decide(doubt, change))
+    set_clock(monkeypatch, timezone.now() + timedelta(minutes=5))
+    refresh(connection=doubt.connection, at=timezone.now())
+    looked_up(doubt)
+    for address in (page(doubt), "/changes/"):
+        assert "not read since" in by_id(page_of(sign_in(checker2).get(address)), f"change-{change.pk}").text_content()
+
+
 def test_a_proposal_about_another_transfer_is_not_found_here(
     sign_in: SignIn, doubt: Transfer, submitted: Make, operator: User, checker2: User
 ) -> None:
@@ -295,6 +310,8 @@ def test_two_people_say_what_is_true(sign_in: SignIn, against: Contradiction, op
     assert transfer.state == State.SETTLED
     after = html(sign_in(checker2), transfer)
     assert "A contradiction, closed" in after
+    closed = by_id(page_of(sign_in(checker2).get(page(transfer))), f"contradiction-{against.pk}")
+    assert "If it moved" in closed.xpath(".//table")[0].text_content()
     assert "Admin Person and Checker2 Person say so" in after
 
 

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from connectors.core.errors import TryLater
 from connectors.core.protocol import Receipt, Standing
 from connectors.core.protocol import State as Found
+from tests.web.swap import page_of
+from treasury import venues
 from treasury.audit.record import Machine
-from treasury.models import NEXT, Attempt, AuditEntry, Kind, Outcome, State, Transfer, User
+from treasury.controls import heartbeats
+from treasury.models import NEXT, Attempt, AuditEntry, Heartbeat, Kind, Outcome, State, Transfer, User
 from treasury.templatetags import icons
+from treasury.templatetags.actors import ACTORS
 from treasury.templatetags.treasury import age, amount, figures, moment, until
 from treasury.transfers import access, attempts, dispatch, draft, exposure, lifecycle, queries, settle
 
 Make = Callable[..., Transfer]
+SOURCES = sorted((Path(__file__).parents[2] / "treasury").rglob("*.py"))
 NOW = datetime(2026, 11, 20, 11, 43, 2, tzinfo=UTC)
 
 
@@ -189,6 +197,107 @@ def test_the_page_says_outcome_unknown_and_warns_against_sending_again(
     assert "We do not know yet whether it moved." in text
     overview = sign_in(maker).get("/").content.decode()
     assert "Money at risk" in overview
+
+
+def shown(client: Client, transfer: Transfer) -> str:
+    return re.sub(r"\s+", " ", page_of(client.get(f"/transfers/{transfer.reference}/")).text_content())
+
+
+def test_what_was_asked_several_times_is_said_with_why_it_cannot_move_twice(
+    sign_in: Callable[..., Client], approved: Make, maker: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer = approved()
+    long_ago = timezone.now() - timedelta(minutes=5)
+    sending(transfer, long_ago)
+    client = sign_in(maker)
+    assert "We asked" not in shown(client, transfer)
+    for number in (1, 2):
+        with transaction.atomic():
+            at = long_ago + timedelta(minutes=number)
+            attempts.enter(lifecycle.locked(transfer.reference), kind=Kind.RESEND, at=at, action="transfer.resend")
+    text = shown(client, transfer)
+    assert "We do not know yet whether it moved. We asked 3 times under one key, which cannot move it twice." in text
+    assert "do not draft it again" in text
+    assert "do not send it again" not in text
+    declared = replace(venues.declared("bybit"), resend=None)
+    monkeypatch.setattr(venues, "declared", lambda venue: declared)
+    assert "cannot move it twice" not in shown(client, transfer)
+
+
+def test_while_nobody_sends_nothing_is_promised_for_a_moment_from_now(
+    sign_in: Callable[..., Client], approved: Make, maker: User
+) -> None:
+    transfer, client = approved(), sign_in(maker)
+    assert "will be sent in a moment" in shown(client, transfer)
+    Heartbeat.objects.filter(name=heartbeats.SENDS).update(at=timezone.now() - timedelta(hours=1))
+    text = shown(client, transfer)
+    assert "Nothing moved yet. It is approved; nothing is being sent now." in text
+    assert "in a moment" not in text
+
+
+def test_what_was_sent_does_not_expire(sign_in: Callable[..., Client], approved: Make, maker: User) -> None:
+    transfer, client = approved(), sign_in(maker)
+    assert "Expires" in shown(client, transfer)
+    sending(transfer, timezone.now() - timedelta(minutes=5))
+    assert "Expires" not in shown(client, transfer)
+
+
+def look_up(transfer: Transfer, answer: Standing | Exception, at: datetime) -> None:
+    settle.note(reference=transfer.reference, answer=answer, asked_at=at, at=at)
+
+
+def test_look_ups_that_said_the_same_are_one_line_and_a_re_send_between_them_is_seen(
+    sign_in: Callable[..., Client], approved: Make, maker: User
+) -> None:
+    transfer = approved()
+    start = timezone.now() - timedelta(minutes=5)
+    sending(transfer, start)
+    nothing = Standing(state=Found.UNCLEAR, searched=True, found=False)
+    for second in range(15):
+        look_up(transfer, nothing, start + timedelta(seconds=60 + second))
+    with transaction.atomic():
+        at = start + timedelta(seconds=100)
+        attempts.enter(lifecycle.locked(transfer.reference), kind=Kind.RESEND, at=at, action="transfer.resend")
+    for second in range(2):
+        look_up(transfer, nothing, start + timedelta(seconds=160 + second))
+    page = page_of(sign_in(maker).get(f"/transfers/{transfer.reference}/"))
+    last = start + timedelta(seconds=74)
+    steps = [re.sub(r"\s+", " ", one.text_content()) for one in page.xpath("//p[@class='step']")][-4:]
+    assert "The sender began to send it" in steps[0]
+    assert "The look-up searched the venue's records and found nothing 15 look-ups, the last at" in steps[1]
+    assert f"{last.astimezone(UTC):%H:%M:%S}" in steps[1]
+    assert "began to send it again under the same key" in steps[2]
+    assert "2 look-ups" in steps[3]
+    (calls,) = page.xpath("//section[@aria-labelledby='calls-heading']")
+    heads = [one.text_content() for one in calls.xpath("./ul/li/p/strong")]
+    assert heads == ["Send 1", "15 look-ups", "Re-send 2", "2 look-ups"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Standing(state=Found.UNCLEAR, searched=False, found=False), "asked the venue; there was nothing to search"),
+        (Standing(state=Found.UNCLEAR, searched=True, found=False), "searched the venue's records and found nothing"),
+        (Standing(state=Found.DONE, searched=True, found=True, record="V1"), "found it in the venue's records"),
+        (TryLater("Too many calls."), "asked the venue and got no answer"),
+    ],
+)
+def test_a_look_up_says_in_words_what_it_found(
+    sign_in: Callable[..., Client], approved: Make, maker: User, answer: Standing | Exception, words: str
+) -> None:
+    transfer = approved()
+    sending(transfer, timezone.now() - timedelta(minutes=5))
+    look_up(transfer, answer, timezone.now())
+    text = shown(sign_in(maker), transfer)
+    assert f"The look-up {words}" in text
+    for flag in ("UNCLEAR", "unclear", "Searched no", "Found no", "Searched yes", "Found yes"):
+        assert flag not in text
+
+
+def test_every_part_of_the_product_has_a_name_for_people_and_keeps_its_own_in_the_log() -> None:
+    parts = set(re.findall(r'Machine\("([^"]+)"\)', "".join(one.read_text() for one in SOURCES)))
+    assert parts
+    assert parts <= set(ACTORS)
 
 
 def test_the_timeline_has_every_entry_in_words(sign_in: Callable[..., Client], approved: Make, checker: User) -> None:

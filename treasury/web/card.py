@@ -10,8 +10,19 @@ from typing import Any
 
 from treasury import venues
 from treasury.balances.holdings import balance_of
-from treasury.controls import stops
-from treasury.models import IN_FLIGHT, Account, Balance, Contradiction, Decision, State, Transfer, User
+from treasury.controls import heartbeats, stops
+from treasury.models import (
+    IN_FLIGHT,
+    Account,
+    Attempt,
+    Balance,
+    Contradiction,
+    Decision,
+    LookUp,
+    State,
+    Transfer,
+    User,
+)
 from treasury.models.text import clean
 from treasury.templatetags.treasury import on_the_clock
 from treasury.transfers import access, draft, queries
@@ -27,6 +38,18 @@ class Effect:
     account: Account
     balance: Balance | None
     after: Decimal | None
+
+
+@dataclass(frozen=True)
+class LookUps:
+    """Look-ups in a row that said the same, in words: ``said`` once, with the last of them and when each was made."""
+
+    said: str
+    rows: list[LookUp]
+
+    @property
+    def last(self) -> LookUp:
+        return self.rows[-1]
 
 
 @dataclass(frozen=True)
@@ -50,8 +73,7 @@ def context_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]
         "effects": effects_of(transfer),
         "warning": draft.more_than_movable(transfer),
         "steps": timeline.steps_of(transfer),
-        "attempts": list(transfer.attempts.all()),
-        "look_ups": list(transfer.look_ups.all()),
+        "calls": calls_of(transfer),
         "live": is_live(transfer),
         "poll": "5s" if transfer.state == State.SUBMITTED else "2s",
         "stop": None if transfer.has_ended else stops.standing_for(transfer),
@@ -84,6 +106,30 @@ def approvals_of(transfer: Transfer) -> Approvals:
     return Approvals(have=have, need=need, decisions=list(transfer.decisions.select_related("by")))
 
 
+def calls_of(transfer: Transfer) -> list[Attempt | LookUps]:
+    """What the venue was asked, in the order of time. A call stands by itself; look-ups between two calls that said
+    the same are one."""
+    made: list[Attempt | LookUp] = sorted([*transfer.attempts.all(), *transfer.look_ups.all()], key=made_at)
+    calls: list[Attempt | LookUps] = []
+    for one in made:
+        if isinstance(one, Attempt):
+            calls.append(one)
+        elif calls and isinstance(before := calls[-1], LookUps) and says(before.last) == says(one):
+            before.rows.append(one)
+        else:
+            said = timeline.answered(one.state, searched=one.searched, found=one.found)
+            calls.append(LookUps(said, [one]))
+    return calls
+
+
+def made_at(one: Attempt | LookUp) -> datetime:
+    return one.claimed_at if isinstance(one, Attempt) else one.at
+
+
+def says(one: LookUp) -> tuple[object, ...]:
+    return one.state, one.searched, one.found, one.words, one.record
+
+
 def effects_of(transfer: Transfer) -> list[Effect]:
     """Both balances before and after, while the decision is still open."""
     if transfer.state not in (State.DRAFT, State.SUBMITTED):
@@ -103,9 +149,10 @@ def effect(side: str, account: Account, asset: str, change: Decimal) -> Effect:
 def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: datetime) -> str:
     """What happened to the money, first; then why."""
     if against := transfer.contradictions.filter(closed_at=None).first():
+        before = f" Before that: {transfer.outcome}" if transfer.outcome else ""
         return (
-            f"We do not know whether it moved: {against.words.rstrip('.')}. Look at the venue, and do not send it "
-            f"again; two people must say what is true.{f' Before that: {transfer.outcome}' if transfer.outcome else ''}"
+            f"We do not know whether it moved: {against.words.rstrip('.')}. Look at the venue, and do not draft it "
+            f"again; two people must say what is true.{before}"
         )
     if corrected := transfer.contradictions.exclude(closed_at=None).select_related("change__proposed_by").last():
         return correction(transfer, corrected)
@@ -116,25 +163,47 @@ def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: dateti
         return f"Nothing moved yet. It waits for {who} to confirm it{confirm_by(transfer)}."
     if transfer.outcome and key == "submitted":  # the dispatcher sent it back
         return f"{transfer.outcome.rstrip('.')}. It has {approvals.have} of {approvals.need} approvals."
+    if key == "unknown":
+        return unknown(transfer)
     sentences = {
         "draft": "Nothing moved. It is a draft; nobody has been asked yet.",
         "submitted": f"Nothing moved. It has {approvals.have} of {approvals.need} approvals.",
         "approved": "Nothing moved yet. It is approved and will be sent in a moment.",
         "held": held(transfer.held),
         "sending": "It is being sent. Until the venue answers, take it as moving.",
-        "unknown": "We do not know yet whether it moved. The venue's records are being searched; do not send it again.",
         "sent": "The venue took it. The money is on its way.",
     }
     if key == "approved" and stops.standing_for(transfer):
         return "Nothing moved yet. It is approved, and waits for the release of a stop order."
-    if key == "unknown" and not was_or_will_be_searched(transfer):
-        return (
-            "We do not know whether it moved, and the venue has no records of it that can be searched. Look at the "
-            "venue's own screen; do not send it again."
-        )
+    if key == "approved" and is_sender_silent(at):
+        return "Nothing moved yet. It is approved; nothing is being sent now."
     if key == "sent" and queries.is_overdue(transfer, at):
-        return "The venue took it and has not settled it in its usual time. Look at the venue; do not send it again."
+        return "The venue took it and has not settled it in its usual time. Look at the venue; do not draft it again."
     return sentences[key]
+
+
+def unknown(transfer: Transfer) -> str:
+    """What is known of a call with no clear answer: how often we asked, and what is done to find out."""
+    times = transfer.attempts.may_have_moved().count()
+    safe = venues.declared(transfer.connection.venue).resend is not None
+    again = f" We asked {times} times under one key, which cannot move it twice." if times > 1 and safe else ""
+    if was_or_will_be_searched(transfer):
+        searched = "The venue's records are being searched; do not draft it again."
+        return f"We do not know yet whether it moved.{again} {searched}"
+    if again:
+        return (
+            f"We do not know yet whether it moved.{again} The venue has no records of it that can be searched: look at "
+            "the venue's own screen, and do not draft it again."
+        )
+    return (
+        "We do not know whether it moved, and the venue has no records of it that can be searched. Look at the "
+        "venue's own screen; do not draft it again."
+    )
+
+
+def is_sender_silent(at: datetime) -> bool:
+    """Whether nobody sends: the sender has given no sign of life for too long, or works with a problem."""
+    return any(one.part == heartbeats.SENDS for one in heartbeats.silent_since(at))
 
 
 def correction(transfer: Transfer, closed: Contradiction) -> str:

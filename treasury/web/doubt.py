@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
-from typing import Any
 
 from treasury.controls import changes
 from treasury.models import Change, Contradiction, Resolution, State, Transfer, User
 from treasury.transfers import contradictions, queries, resolve
-from treasury.web import proposals
+from treasury.web import proposals, sides
 from treasury.web.proposals import Proposal
+from treasury.web.sides import Side
 
 
 @dataclass(frozen=True)
@@ -36,26 +34,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Against:
-    """A contradiction with the question of what is true; without one when it is closed."""
+    """A contradiction with the question of what is true; when it is closed, with the balances that were known then."""
 
     contradiction: Contradiction
     question: Question | None
-
-
-@dataclass(frozen=True)
-class Side:
-    """What one account held before the call and at the newest reading after it, and what a move would have changed."""
-
-    title: str
-    before: Decimal | None
-    before_at: datetime | None
-    after: Decimal | None
-    after_at: datetime | None
-    expected: Decimal
-
-    @property
-    def change(self) -> Decimal | None:
-        return None if self.before is None or self.after is None else self.after - self.before
+    sides: list[Side] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -78,7 +61,7 @@ def of(transfer: Transfer, person: User, at: datetime) -> Doubt:
         question=question,
         resolved=resolved(transfer, person, at),
         against=against,
-        sides=sides_of(transfer) if is_open else [],
+        sides=sides.of(transfer) if is_open else [],
     )
 
 
@@ -94,7 +77,7 @@ def question_of(transfer: Transfer, person: User, at: datetime) -> Question | No
 def against_of(one: Contradiction, transfer: Transfer, person: User, at: datetime) -> Against:
     one.transfer = transfer
     if one.closed_at is not None:
-        return Against(one, None)
+        return Against(one, None, sides.of(transfer, one.closed_at))
     return Against(one, asked(contradictions.CLOSE, contradictions.close_proposed(one), transfer, person, at, ""))
 
 
@@ -124,32 +107,3 @@ def proposal_of(change: Change, transfer: Transfer, person: User, at: datetime) 
         steps=f"/transfers/{transfer.reference}/changes/",
         target=f"transfer-{transfer.reference}",
     )
-
-
-def sides_of(transfer: Transfer) -> list[Side]:
-    """By the readings stored with the first call that may have moved it, and with the newest look-up."""
-    attempt = transfer.attempts.may_have_moved().order_by("number").first()
-    look_up = transfer.look_ups.exclude(balances={}).order_by("-at", "-id").first()
-    if attempt is None:
-        return []
-    sides = []
-    for name, account, expected in (
-        ("source", transfer.source, -transfer.amount),
-        ("destination", transfer.destination, transfer.amount),
-    ):
-        before, before_at = reading(attempt.before, name)
-        after, after_at = reading(look_up.balances if look_up else {}, name)
-        if after_at is None or after_at <= attempt.claimed_at:  # read before the call: it says nothing of the call
-            after, after_at = None, None
-        sides.append(Side(account.title, before, before_at, after, after_at, expected))
-    return sides
-
-
-def reading(stored: Mapping[str, Any], name: str) -> tuple[Decimal | None, datetime | None]:
-    """A total and when it was read; None for what is not there or cannot be read."""
-    try:
-        held = stored[name]
-        at = datetime.fromisoformat(held["observed_at"])
-        return (None if held["total"] is None else Decimal(held["total"])), at
-    except (KeyError, TypeError, ValueError, InvalidOperation):
-        return None, None

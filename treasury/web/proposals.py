@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.urls import reverse
@@ -15,6 +16,7 @@ from treasury.controls.roles import groups_of
 from treasury.models import (
     Account,
     Attachment,
+    AuditEntry,
     Change,
     Contradiction,
     FirstLook,
@@ -22,7 +24,11 @@ from treasury.models import (
     Transfer,
     User,
 )
+from treasury.templatetags.actors import stopper
 from treasury.transfers import contradictions, resolve
+from treasury.web import holding, sides
+from treasury.web.holding import Held
+from treasury.web.sides import Side
 
 SHOWN = 50  # of what waits; a page says how many more there are
 
@@ -31,7 +37,8 @@ SHOWN = 50  # of what waits; a page says how many more there are
 class Proposal:
     """``steps`` is the address below which it is confirmed, declined or withdrawn, ``target`` the id of the part of
     the page that the answer replaces; both are empty where it is only shown. ``typed`` is what must be typed to
-    confirm it; empty where nothing must."""
+    confirm it; empty where nothing must. ``transfer`` is what it speaks of, and ``sides`` what its accounts held before
+    and after the call: whoever says whether it moved has both before them."""
 
     change: Change
     title: str
@@ -48,6 +55,8 @@ class Proposal:
     button: str
     steps: str
     target: str
+    transfer: Transfer | None = None
+    sides: list[Side] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,9 @@ class Spoken:
     orders: Mapping[int, StopOrder]
     closed: frozenset[int]
     accounts: Mapping[tuple[str, str], Account]
+    were: Mapping[int, Mapping[str, Any]]  # of a set-up that was applied: each account as it was before
+    held: Mapping[int, Held]
+    sides: Mapping[int, list[Side]]
 
     def transfer(self, change: Change) -> Transfer | None:
         return self.transfers.get(transfer_reference(change))
@@ -89,7 +101,7 @@ def all_of(
     listed = list(rows)
     if not listed:
         return []
-    groups, spoken = groups_of(person), spoken_of(listed)
+    groups, spoken = groups_of(person), spoken_of(listed, at)
     return [one_of(change, person, groups, spoken, at, steps, target) for change in listed]
 
 
@@ -120,23 +132,38 @@ def one_of(
         button=kind.button(change),
         steps=f"{steps}{change.pk}/" if steps else "",
         target=target,
+        transfer=spoken.transfer(change),
+        sides=spoken.sides.get(change.pk, []),
     )
 
 
-def spoken_of(rows: Sequence[Change]) -> Spoken:
-    """Four tables at most, and what hangs on the changes themselves: files without their content, and first looks."""
+def spoken_of(rows: Sequence[Change], at: datetime) -> Spoken:
+    """As many queries for many as for one. Of files all but their content is read."""
     prefetch_related_objects(rows, Prefetch("attachments", Attachment.objects.defer("content")))
     prefetch_related_objects([one for one in rows if one.kind == connections.CONNECT], "first_looks")
     references = {reference for one in rows if (reference := transfer_reference(one))}
     orders = stops.named(StopOrder.objects.select_related("connection", "account__connection"))
     against = [one.words["contradiction"] for one in rows if one.kind == contradictions.CLOSE and one.is_open]
     closed = Contradiction.objects.filter(pk__in=against).exclude(closed_at=None)
+    transfers = transfers_of(references)
+    released = orders.in_bulk([one.words["stop"] for one in rows if one.kind == stops.RELEASE])
+    to_release = {one.words["stop"] for one in rows if one.kind == stops.RELEASE and one.is_open}
+    about = {one.pk: moved for one in rows if (moved := transfers.get(transfer_reference(one)))}
     return Spoken(
-        transfers=Transfer.objects.select_related("connection").in_bulk(references, field_name="reference"),
-        orders=orders.in_bulk([one.words["stop"] for one in rows if one.kind == stops.RELEASE]),
+        transfers=transfers,
+        orders=released,
         closed=frozenset(closed.values_list("pk", flat=True)),
         accounts=accounts_of([one for one in rows if one.kind == connections.SET_UP]),
+        were=were_of([one for one in rows if one.kind == connections.SET_UP and not one.is_open]),
+        held=holding.by([order for order in released.values() if order.pk in to_release]),
+        sides=sides.of_changes(rows, about, at),
     )
+
+
+def transfers_of(references: set[str]) -> dict[str, Transfer]:
+    """With all that their pages name: the connection, and both accounts with theirs."""
+    named = Transfer.objects.select_related("connection", "source__connection", "destination__connection")
+    return named.in_bulk(references, field_name="reference")
 
 
 def accounts_of(rows: Sequence[Change]) -> dict[tuple[str, str], Account]:
@@ -144,6 +171,15 @@ def accounts_of(rows: Sequence[Change]) -> dict[tuple[str, str], Account]:
     names = [one.subject.removeprefix("connection:") for one in rows]
     accounts = Account.objects.filter(connection__name__in=names).select_related("connection")
     return {(one.connection.subject, one.address): one for one in accounts}
+
+
+def were_of(rows: Sequence[Change]) -> dict[int, Mapping[str, Any]]:
+    """What the accounts of applied set-ups were before, by the change's number: the log says it."""
+    if not rows:
+        return {}
+    subjects, numbers = {one.subject for one in rows}, [one.pk for one in rows]
+    entries = AuditEntry.objects.filter(action=connections.SET_UP, subject__in=subjects, facts__change__in=numbers)
+    return {entry.facts["change"]: entry.facts["was"] for entry in entries.exclude(result="refused")}
 
 
 def why_not_decide(change: Change, person: User, groups: frozenset[str], spoken: Spoken) -> str:
@@ -206,9 +242,10 @@ def address_of(change: Change) -> str:
 
 def release_words(change: Change, spoken: Spoken) -> list[str]:
     order = spoken.order(change)
-    who = order.who if order else change.words.get("stopped_by")
+    who = stopper(order) if order else change.words.get("stopped_by")
+    held = spoken.held.get(order.pk) if order else None
     return [
-        "What it holds is sent again as soon as nothing else stands in its way.",
+        holding.sent_then(held) if held else "Once it is released, the approved transfers it holds may be sent.",
         f"It was stopped by {who}: {change.words.get('because')}",
     ]
 
@@ -239,16 +276,24 @@ def connect_words(change: Change, spoken: Spoken) -> list[str]:
 
 
 def set_up_words(change: Change, spoken: Spoken) -> list[str]:
-    """What each account would be; while it waits, beside what it is now."""
+    """What each account would be; while it waits, beside what it is now, and once applied, beside what it was."""
     sentences = []
     for said in change.words["accounts"]:
-        was = was_words(spoken.accounts.get((change.subject, said["address"]))) if change.is_open else ""
+        was = was_words(change, said["address"], spoken)
         sentences.append(f"{said['address']}: {was}{treated(said['title'], quiet=said['quiet'])}.")
     return sentences
 
 
-def was_words(account: Account | None) -> str:
-    return f"{treated(account.title, quiet=account.quiet)}; becomes " if account else "new, "
+def was_words(change: Change, address: str, spoken: Spoken) -> str:
+    """The account before the change; nothing of one that was decided and not applied, since nobody noted it."""
+    if change.is_open:
+        account = spoken.accounts.get((change.subject, address))
+        return f"{treated(account.title, quiet=account.quiet)}; becomes " if account else "new, "
+    were = spoken.were.get(change.pk)
+    if were is None:
+        return ""
+    was = were.get(address)
+    return f"was {treated(was['title'], quiet=was['quiet'])}; became " if was else "new, "
 
 
 def treated(title: str, *, quiet: bool) -> str:

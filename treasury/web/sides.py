@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.db.models import DateTimeField, F, OuterRef, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Substr
 
 from treasury.models import Attempt, Change, LookUp, Transfer
 
@@ -47,13 +47,14 @@ def of_changes(rows: Sequence[Change], transfers: Mapping[int, Transfer], at: da
     if not transfers:
         return {}
     calls = Attempt.objects.may_have_moved().filter(transfer__in=list(transfers.values()))
-    first = {one.transfer_id: one for one in calls.order_by("transfer", "number").distinct("transfer")}
+    first = {one.transfer_id: one for one in calls.order_by("transfer_id", "number").distinct("transfer_id")}
     now = Value(at, output_field=DateTimeField())
     by_then = LookUp.objects.exclude(balances={}).filter(
-        transfer__subject=OuterRef("subject"), at__lte=Coalesce(OuterRef("decided_at"), now)
+        transfer__reference=Substr(OuterRef("subject"), len("transfer:") + 1),
+        at__lte=Coalesce(OuterRef("decided_at"), now),
     )
-    asked = Change.objects.filter(pk__in=list(transfers)).annotate(read=Subquery(newest(by_then).values("balances")[:1]))
-    read = dict(asked.values_list("pk", "read"))
+    last = Subquery(newest(by_then).values("balances")[:1])
+    read = dict(Change.objects.filter(pk__in=list(transfers)).annotate(read=last).values_list("pk", "read"))
     return {
         one.pk: between(transfers[one.pk], first.get(transfers[one.pk].pk), read.get(one.pk) or {})
         for one in rows

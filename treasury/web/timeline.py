@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from treasury.controls.changes import RIGHTS
 from treasury.models import AuditEntry, Outcome, Transfer
+from treasury.templatetags.actors import called
 from treasury.templatetags.treasury import amount as in_groups
 from treasury.templatetags.treasury import on_the_clock
 from treasury.transfers.instruction import fingerprint
@@ -34,7 +35,7 @@ ACTIONS: Mapping[str, str] = {
     "transfer.fail": "found that it failed",
     "attempt.conclude": "noted the venue's answer",
     "alarm.raise": "raised an alarm",
-    "transfer.look_up": "searched the venue's records",
+    "transfer.look_up": "asked the venue what became of it",
     "transfer.resolve": "confirmed what became of it",
     "contradiction.close": "confirmed what is true",
     "change.propose": "proposed a change",
@@ -60,6 +61,12 @@ ACTIONS: Mapping[str, str] = {
     "account.set_up": "set up accounts",
     "request.refuse": "sent a form that could not be trusted",
     "admin.open": "tried to open the auditor's windows",
+}
+FOUND: Mapping[str, str] = {
+    "DONE": "found it in the venue's records",
+    "PENDING": "found it in the venue's records, not settled yet",
+    "FAILED": "found in the venue's records that it failed",
+    "UNCLEAR": "found it in the venue's records, which do not say clearly what became of it",
 }
 TRIED: Mapping[str, str] = {
     "transfer.draft": "draft a transfer",
@@ -97,6 +104,8 @@ ORDER = {
 }
 # Facts that the sentence, or the state beside it, has said already.
 SAID = frozenset({"from", "to", "round", "status", "factor"})
+LOOKED = frozenset({"answer", "searched", "found"})  # of a look-up; its sentence says them
+LOOK_UP = "transfer.look_up"
 FACTS: Mapping[str, str] = {
     "reason": "Reason",
     "digest": "Fingerprint",
@@ -119,18 +128,49 @@ FACTS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Step:
-    """One entry, for reading. ``short`` are facts that fit a line, ``long`` those that are folded away."""
+    """One entry, for reading. ``short`` are facts that fit a line, ``long`` those that are folded away.
+
+    ``again`` are the look-ups right after it that said the same: a page shows them in one line with it.
+    """
 
     entry: AuditEntry
+    who: str
     what: str
     refused: bool
     short: list[tuple[str, str]]
     long: list[tuple[str, str]]
+    again: list[Step] = field(default_factory=list)
+
+    @property
+    def times(self) -> int:
+        return len(self.again) + 1
+
+    @property
+    def last(self) -> Step:
+        return self.again[-1] if self.again else self
+
+    def is_like(self, other: Step) -> bool:
+        """Whether both are look-ups that said the same; what lies in their evidence may differ."""
+        alike = (self.entry.action, self.who, self.what, self.refused, self.short)
+        return self.entry.action == LOOK_UP and alike == (
+            other.entry.action,
+            other.who,
+            other.what,
+            other.refused,
+            other.short,
+        )
 
 
 def steps_of(transfer: Transfer) -> list[Step]:
-    """Every entry about the transfer, the first one on top."""
-    return [step_of(entry) for entry in AuditEntry.objects.filter(subject=transfer.subject).order_by("id")]
+    """Every entry about the transfer, the first one on top; look-ups in a row that said the same are one step."""
+    steps: list[Step] = []
+    for entry in AuditEntry.objects.filter(subject=transfer.subject).order_by("id"):
+        step = step_of(entry)
+        if steps and steps[-1].is_like(step):
+            steps[-1].again.append(step)
+        else:
+            steps.append(step)
+    return steps
 
 
 def step_of(entry: AuditEntry) -> Step:
@@ -140,14 +180,48 @@ def step_of(entry: AuditEntry) -> Step:
     for key, value in sorted(entry.facts.items(), key=lambda fact: (ORDER.get(fact[0], len(ORDER)), fact[0])):
         if key in SAID or value in (None, "", {}, []) or (key == "kind" and "change" in entry.facts):
             continue
+        if key in LOOKED and is_look_up(entry):
+            continue
         label = FACTS.get(key, key.replace("_", " ").capitalize())
         text = in_words(key, value)
         if len(text) > 300 or key in ("instruction", "evidence"):
             long.append((label, pretty(value)))
         else:
             short.append((label, text))
-    what = about_change(entry) or what_of(entry.action, refused)
-    return Step(entry=entry, what=what, refused=refused, short=short, long=long)
+    what = about_change(entry) or looked_up(entry) or what_of(entry.action, refused)
+    return Step(entry=entry, who=who_of(entry), what=what, refused=refused, short=short, long=long)
+
+
+def who_of(entry: AuditEntry) -> str:
+    """A person by the name the log has, a part of the product by its words."""
+    if not str(entry.who).startswith("machine:"):
+        return str(entry.actor)
+    name = called(str(entry.actor))
+    return name[0].upper() + name[1:]
+
+
+def is_look_up(entry: AuditEntry) -> bool:
+    return LOOKED.issubset(entry.facts) and entry.result != "refused"
+
+
+def looked_up(entry: AuditEntry) -> str:
+    """What a look-up found, by the facts it noted; empty for any other entry."""
+    if not is_look_up(entry):
+        return ""
+    facts = entry.facts
+    return answered(str(facts["answer"]), searched=bool(facts["searched"]), found=bool(facts["found"]))
+
+
+def answered(state: str, *, searched: bool, found: bool) -> str:
+    """A venue's answer to a look-up, as the end of a sentence about who asked."""
+    if state == "ERROR":
+        return "asked the venue and got no answer"
+    if found:
+        return FOUND.get(state, "found it in the venue's records")
+    if not searched:
+        return "asked the venue; there was nothing to search"
+    never = "; the venue never took it" if state == "ABSENT" else ""
+    return f"searched the venue's records and found nothing{never}"
 
 
 def about_change(entry: AuditEntry) -> str:
