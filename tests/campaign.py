@@ -35,7 +35,7 @@ from treasury.launch.processes import _die_with
 IN_FLIGHT = 40
 CHECK_EVERY = 500  # runs
 TELL_EVERY = 15.0  # seconds
-DRAIN_MOST = 120.0  # seconds more, at the end, for what the product can still settle
+DRAIN_MOST = 120.0  # seconds without any end, after which nothing more is hoped for
 
 
 @dataclass(frozen=True)
@@ -235,11 +235,14 @@ class Campaign:
         return number
 
     def _drain(self) -> None:
-        """Trouble is over: what is under way may end."""
+        """Trouble is over: what is under way may end. As long as something ends now and then, there is hope."""
         self.crew.wake_all()
         self.house.calm()
         soon = time.monotonic() + (self.wanted.drain if not self.stopping else 0)
-        while self.house.flights or self.house.left:
+        fewest = len(self.house.flights) + len(self.house.left)
+        while under_way := len(self.house.flights) + len(self.house.left):
+            if under_way < fewest:
+                fewest, soon = under_way, max(soon, time.monotonic())
             late = time.monotonic() - soon
             if late > DRAIN_MOST or (late > 0 and not self.house.hopes()):
                 break
