@@ -218,7 +218,9 @@ def short_calls(kind: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             venue = discovery.venue
             short = lambda name: dataclasses.replace(venue(name), call_limit=CALL_LIMIT)  # noqa: E731
             for_now.setattr(discovery, "venue", short)
+        venues.declared.cache_clear()  # it remembers what the module declares
         yield
+    venues.declared.cache_clear()
 
 
 def strike(simulated: Simulator, net: Net, kind: str, code: int, **more: Any) -> None:
