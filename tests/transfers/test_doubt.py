@@ -168,6 +168,14 @@ def test_what_was_approved_before_a_restore_is_approved_anew(
     assert "records were searched for it, and show nothing" in transfer.outcome
 
 
+def test_whoever_decides_after_a_restore_is_told_what_the_venue_said(restored: StopOrder, submitted: Made) -> None:
+    transfer = Transfer.objects.get(state=State.SUBMITTED)
+    assert "could not be asked about it: look at the venue's own screen" in (guards.restored_meanwhile(transfer) or "")
+    look_back_connection(transfer.connection_id)
+    assert "records were searched for it, and show nothing" in (guards.restored_meanwhile(transfer) or "")
+    assert guards.restored_meanwhile(submitted(amount="9")) is None
+
+
 def test_where_records_carry_no_key_nothing_is_asked_and_nothing_is_pretended(
     restored: StopOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

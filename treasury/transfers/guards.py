@@ -120,6 +120,15 @@ def approved_since_restore(transfer: Transfer, at: datetime) -> Objection | None
     )
 
 
+def restored_meanwhile(transfer: Transfer) -> str | None:
+    """A warning for whoever decides on what was submitted before this database was restored: it may have been sent."""
+    order = stops.last_restore()
+    waits = transfer.state in (State.SUBMITTED, State.APPROVED)
+    if order is None or transfer.submitted_at is None or transfer.submitted_at >= order.since or not waits:
+        return None
+    return f"This database was restored after it was submitted. {restored_in_words(transfer, order)}."
+
+
 def restored_in_words(transfer: Transfer, order: StopOrder) -> str:
     """What the venue said when it was looked back at after a restore."""
     last = transfer.look_ups.filter(at__gte=order.since).exclude(state="ERROR").order_by("at").last()

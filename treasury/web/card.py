@@ -25,7 +25,7 @@ from treasury.models import (
 )
 from treasury.models.text import clean
 from treasury.templatetags.treasury import on_the_clock
-from treasury.transfers import access, draft, queries
+from treasury.transfers import access, draft, guards, queries
 from treasury.transfers.approve import still_missing
 from treasury.web import doubt, timeline
 
@@ -71,7 +71,7 @@ def context_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]
         "money": what_happened(transfer, standing.key, approvals, at),
         "approvals": approvals,
         "effects": effects_of(transfer),
-        "warning": draft.more_than_movable(transfer),
+        "warning": guards.restored_meanwhile(transfer) or draft.more_than_movable(transfer),
         "steps": timeline.steps_of(transfer),
         "calls": calls_of(transfer),
         "live": is_live(transfer),
