@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from treasury.audit.record import Machine
 from treasury.balances.refresh import refresh
+from treasury.celery import app
 from treasury.controls.connections import connect
 from treasury.controls.people import enrol
 from treasury.controls.roles import CHECKERS, MAKERS
@@ -91,4 +92,4 @@ def approved(count: int) -> list[str]:
 
 def ring() -> None:
     Transfer.objects.filter(connection=connection(), state="APPROVED").update(due_at=timezone.now())
-    bell.ring(connection().pk)
+    app.send_task(bell.DISPATCH, [connection().pk], queue="sends", retry=False)

@@ -89,10 +89,7 @@ def wake(task: str, queue: str, connections: Iterable[int], *, every: int = 1) -
 
 
 def each(connection_id: int, errand: str, states: Iterable[State], verb: Callable[[Transfer], None]) -> None:
-    """Take every due transfer of the connection once, unless another worker is at it.
-
-    One that fails is logged and left to the next tick: it must not hold up those behind it.
-    """
+    """Take every due transfer of the connection once, unless another worker is at it."""
     connection = Connection.objects.get(pk=connection_id)
     with one_at_a_time(connection, errand) as mine:
         seen: list[int] = []
@@ -102,10 +99,17 @@ def each(connection_id: int, errand: str, states: Iterable[State], verb: Callabl
             and (transfer := due(*states).filter(connection=connection).exclude(pk__in=seen).first())
         ):
             seen.append(transfer.pk)
-            try:
+            with this_one_alone(transfer, errand):
                 verb(transfer)
-            except Exception:  # whatever it is, it concerns this transfer alone
-                log.exception("%s: %s failed", transfer.reference, errand)
+
+
+@contextmanager
+def this_one_alone(transfer: Transfer, errand: str) -> Iterator[None]:
+    """Whatever goes wrong in it concerns this transfer alone: it is logged, and those behind it have their turn."""
+    try:
+        yield
+    except Exception:  # a defect too, which must not stand in the way of other people's money
+        log.exception("%s: %s failed", transfer.reference, errand)
 
 
 @contextmanager
@@ -179,10 +183,8 @@ def look_back_connection(connection_id: int) -> None:
         for transfer in stops.to_look_back(timezone.now()).filter(connection=connection)[:50] if mine else ():
             if not alive(heartbeats.READS):
                 return
-            try:
+            with this_one_alone(transfer, "look back"):
                 settle.look_back(reference=transfer.reference, now=timezone.now)
-            except Exception:  # whatever it is, it concerns this transfer alone
-                log.exception("%s: look-back failed", transfer.reference)
 
 
 @app.task(name="treasury.settle_connection")
@@ -202,12 +204,11 @@ def tick_expire() -> None:
         return
     over = Transfer.objects.filter(state__in=[State.SUBMITTED, State.APPROVED], expires_at__lte=timezone.now())
     for transfer in over:
-        try:
-            cancel.expire(reference=transfer.reference, at=timezone.now())
-        except access.NotNow as moved_on:
-            log.info("%s", moved_on)
-        except Exception:  # whatever it is, it concerns this transfer alone
-            log.exception("%s: expire failed", transfer.reference)
+        with this_one_alone(transfer, "expire"):
+            try:
+                cancel.expire(reference=transfer.reference, at=timezone.now())
+            except access.NotNow as moved_on:
+                log.info("%s", moved_on)
 
 
 @app.task(name="treasury.tick_refresh")
@@ -298,10 +299,8 @@ def match_connection(connection_id: int) -> None:
         for transfer in match.due(connection, began) if mine else ():
             if timezone.now() - began > match.TURN_MOST or not alive(heartbeats.READS):
                 return  # a venue that answers slowly holds no slot for long; the next tick goes on
-            try:
+            with this_one_alone(transfer, "match"):
                 match.match(reference=transfer.reference, now=timezone.now)
-            except Exception:  # whatever it is, it concerns this transfer alone
-                log.exception("%s: match failed", transfer.reference)
 
 
 @app.task(name="treasury.seal")

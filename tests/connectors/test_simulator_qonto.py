@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import yaml
 
 import connectors
 from connectors.core.errors import VenueError
@@ -229,7 +230,6 @@ def original() -> Document:
     file = Path(named) if named else ROOT.parent / "shared" / "venues" / "qonto-openapi.yaml"
     if not file.is_file():
         pytest.skip("Qonto's own document is not at hand; TREASURY_QONTO_OPENAPI may name it.")
-    yaml = pytest.importorskip("yaml", reason="PyYAML, which reads Qonto's own document, is not installed.")
     found: Document = yaml.safe_load(file.read_text(encoding="utf-8"))
     return found
 

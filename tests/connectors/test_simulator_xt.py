@@ -13,6 +13,8 @@ from uuid import uuid4
 import ccxt
 import httpx
 import pytest
+import pyxt.perp
+import pyxt.spot
 
 import connectors
 from connectors.core.protocol import Connector, Instruction
@@ -23,7 +25,6 @@ TRANSFER = "/v4/balance/transfer"
 BILLS = "/future/user/v1/balance/bills"
 EARN_BILLS = "/v4/finance/bills"
 FUTURES_LIST = "/future/user/v1/balance/list"
-WITHOUT_PYXT = "pyxt (XT's own client, 0.6.24 on PyPI) is not installed, so it cannot judge the simulator"
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +58,14 @@ def by_ccxt(sim: Simulator) -> Iterator[Any]:
 
 @pytest.fixture
 def by_pyxt(sim: Simulator) -> Any:
-    spot = pytest.importorskip("pyxt.spot", reason=WITHOUT_PYXT)
     key, secret = sim.credentials.values()
-    return spot.Spot(sim.url, access_key=key, secret_key=secret)
+    return pyxt.spot.Spot(sim.url, access_key=key, secret_key=secret)
 
 
 @pytest.fixture
 def by_pyxt_futures(sim: Simulator) -> Any:
-    perp = pytest.importorskip("pyxt.perp", reason=WITHOUT_PYXT)
     key, secret = sim.credentials.values()
-    return perp.Perp(sim.url, key, secret)
+    return pyxt.perp.Perp(sim.url, key, secret)
 
 
 def ask(
@@ -181,9 +180,8 @@ def test_pyxt_moves_money_and_reads_balances(sim: Simulator, by_pyxt: Any, by_py
 
 
 def test_pyxt_is_refused_what_it_cannot_have(by_pyxt: Any, sim: Simulator) -> None:
-    spot = pytest.importorskip("pyxt.spot", reason=WITHOUT_PYXT)
     before = sim.ledger.balances()
-    with pytest.raises(spot.XtBusinessError, match="TRANSFER_002"):
+    with pytest.raises(pyxt.spot.XtBusinessError, match="TRANSFER_002"):
         by_pyxt.transfer("SPOT", "FUTURES_U", "usdt", "999999999")
     assert sim.ledger.balances() == before
 

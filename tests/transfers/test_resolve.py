@@ -391,9 +391,9 @@ def test_a_contradiction_reserves_the_money_until_it_is_closed(
 ) -> None:
     held = contradicted.source.balances.get(asset=contradicted.asset)
     other = approved(amount="1")
-    assert guards.reserved(held, besides=other) == contradicted.amount
+    assert guards.not_shown_yet(held, besides=other) == contradicted.amount
     close(contradicted, operator, checker2, moved=False)
-    assert guards.reserved(held, besides=other) == 0
+    assert guards.not_shown_yet(held, besides=other) == 0
 
 
 def test_while_one_is_open_a_second_answer_opens_no_other(contradicted: Transfer) -> None:

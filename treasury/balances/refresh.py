@@ -16,7 +16,7 @@ from connectors.core.protocol import EVERY_ASSET, Check, Connector, VenueBalance
 from treasury import venues
 from treasury.audit.record import Machine, record
 from treasury.balances import movements
-from treasury.celery import app
+from treasury.celery import send_on_commit
 from treasury.models import Account, Balance, Connection, ConnectionHealth, User
 from treasury.models.amount import fits
 from treasury.models.text import clean
@@ -44,7 +44,7 @@ def ask(*, connection: Connection, by: User, at: datetime) -> bool:
         health.asked_at = at
         health.save(update_fields=["asked_at"])
         record(at=at, by=by, action="balance.ask", subject=connection.subject)
-        transaction.on_commit(lambda: app.send_task(REFRESH, [connection.pk], queue="reads", retry=False), robust=True)
+        send_on_commit(REFRESH, connection.pk, queue="reads")
     return True
 
 

@@ -12,7 +12,7 @@ from django.db.models import F, Q, QuerySet
 from connectors.core.errors import Refused, TryLater, VenueError
 from treasury import venues
 from treasury.balances.refresh import a_code
-from treasury.celery import app
+from treasury.celery import send_on_commit
 from treasury.models import Account, Connection, Route
 from treasury.models.text import clean
 
@@ -44,9 +44,7 @@ def ask(source: Account, destination: Account, at: datetime) -> bool:
             return False
         route.asked_at, route.problem = at, ""
         route.save(update_fields=["asked_at", "problem"])
-        transaction.on_commit(
-            lambda: app.send_task(READ_ROUTE, [route.pk], queue="reads", expires=30, retry=False), robust=True
-        )
+        send_on_commit(READ_ROUTE, route.pk, queue="reads", expires=30)
     return True
 
 

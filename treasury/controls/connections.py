@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 
 from treasury import venues
 from treasury.audit.record import Machine, record
-from treasury.celery import app
+from treasury.celery import send_on_commit
 from treasury.controls import changes
 from treasury.models import Account, Change, Connection, ConnectionHealth, FirstLook, User
 
@@ -351,9 +351,7 @@ def subject(name: str) -> str:
 
 def ring(change_id: int) -> None:
     """Wake a worker when this transaction is done; where the message is lost, the clock asks."""
-    transaction.on_commit(
-        lambda: app.send_task(FIRST_LOOK, [change_id], queue="reads", expires=30, retry=False), robust=True
-    )
+    send_on_commit(FIRST_LOOK, change_id, queue="reads", expires=30)
 
 
 def lock() -> None:

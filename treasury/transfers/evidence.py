@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from decimal import Decimal
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from treasury.balances.holdings import balance_of
@@ -39,6 +41,24 @@ def both_balances(transfer: Transfer) -> dict[str, Any]:
                 "observed_at": held.observed_at.isoformat(),
             }
     return found
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an account held and when that was read, as ``both_balances`` stored it. No total: it was not readable."""
+
+    total: Decimal | None
+    at: datetime
+
+
+def reading(stored: Mapping[str, Any], side: str) -> Reading | None:
+    """The reading of one side, "source" or "destination"; None for what is not there or cannot be read."""
+    try:
+        held = stored[side]
+        total = None if held["total"] is None else Decimal(held["total"])
+        return Reading(total, datetime.fromisoformat(held["observed_at"]))
+    except (KeyError, TypeError, ValueError, InvalidOperation):
+        return None
 
 
 def storable_amount(amount: Decimal | None) -> Decimal | None:

@@ -268,7 +268,7 @@ def enough(transfer: Transfer, at: datetime) -> Objection | None:
     """Is there enough, after what is on its way already, what was approved earlier, and what must stay?"""
     held = balance_of(transfer.source, transfer.asset)
     assert held is not None and held.movable is not None and held.total is not None, "asked after readable"
-    gone, floor = reserved(held, besides=transfer), floor_of(transfer.asset)
+    gone, floor = not_shown_yet(held, besides=transfer), floor_of(transfer.asset)
     left = min(held.movable - gone, held.total - gone - floor)
     earlier = approved_before(held, transfer)
     if transfer.amount <= left - earlier:
@@ -316,7 +316,7 @@ def usable(held: Balance, *, by: Transfer | None = None) -> Decimal | None:
     before it, and what must stay. None where that is not known; never below 0."""
     if held.movable is None or held.total is None:
         return None
-    gone = reserved(held, besides=by)
+    gone = not_shown_yet(held, besides=by)
     left: Decimal = min(held.movable - gone, held.total - gone - floor_of(held.asset)) - approved_before(held, by)
     return max(left, Decimal(0))
 
@@ -327,7 +327,7 @@ def floor_of(asset: str) -> Decimal:
     return floors.get(asset.upper(), floors.get("*", Decimal(0)))  # venues write usdt and USDT
 
 
-def reserved(held: Balance, *, besides: Transfer | None) -> Decimal:
+def not_shown_yet(held: Balance, *, besides: Transfer | None) -> Decimal:
     """What other transfers may take out of the account that its last reading may not show yet.
 
     Found in three steps, each by its index: most transfers of an account ended long ago.

@@ -44,6 +44,7 @@ from treasury.models import (
 from treasury.models.amount import plain, signed
 from treasury.pace import paced
 from treasury.transfers import lifecycle, settle
+from treasury.transfers.evidence import Reading, reading
 
 if TYPE_CHECKING:
     from treasury.balances.moved import Ruled
@@ -247,7 +248,7 @@ def by_balances(transfer: Ruled) -> Finding | None:
     sides: list[Side] = []
     facts: dict[str, Any] = {"attempt": attempt.number}
     for name, (account, expected) in moves.items():
-        changed = change_of(account, transfer, attempt, attempt.before.get(name))
+        changed = change_of(account, transfer, attempt, reading(attempt.before, name))
         if changed is None:
             return None
         sides.append(Side(account, transfer.asset, expected, changed))
@@ -261,22 +262,23 @@ def sending_attempt(transfer: Transfer) -> Attempt | None:
     return transfer.attempts.may_have_moved().order_by("number").first()
 
 
-def change_of(account: Account, transfer: Ruled, attempt: Attempt, before: dict[str, Any] | None) -> Decimal | None:
+def change_of(account: Account, transfer: Ruled, attempt: Attempt, before: Reading | None) -> Decimal | None:
     """How the account changed between the two readings, our other transfers taken off; None where it is not known."""
     after = balance_of(account, transfer.asset)
-    if before is None or before.get("total") is None or after is None or after.total is None:
+    if before is None or before.total is None or after is None or after.total is None:
         return None
     if after.observed_at <= transfer.moved_by + movements.CALM:
         return None
-    since = datetime.fromisoformat(before["observed_at"])
-    near = movements.near_transfers(transfer.connection, since=since - movements.CALM)
+    near = movements.near_transfers(transfer.connection, since=before.at - movements.CALM)
     others = [one for one in near.get((account.pk, transfer.asset), ()) if one.pk != transfer.pk]
     if not movements.is_calm(others, after.observed_at):
         return None
-    change: Decimal = after.total - Decimal(before["total"])
+    change: Decimal = after.total - before.total
     own = transfer.amount if account.pk == transfer.destination_id else -transfer.amount
     # The first reading was not chosen for its calm: what began before this claim may or may not be in it.
-    return change - movements.ours(account.pk, others, change=change - own, since=since, sure_from=attempt.claimed_at)
+    return change - movements.ours(
+        account.pk, others, change=change - own, since=before.at, sure_from=attempt.claimed_at
+    )
 
 
 # -- what is kept --------------------------------------------------------------------------------------------

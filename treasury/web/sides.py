@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import DateTimeField, F, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Substr
 
 from treasury.models import Attempt, Change, LookUp, Transfer
+from treasury.transfers.evidence import Reading, reading
 
 
 @dataclass(frozen=True)
@@ -75,19 +76,13 @@ def between(transfer: Transfer, attempt: Attempt | None, balances: Mapping[str, 
         ("source", transfer.source, -transfer.amount),
         ("destination", transfer.destination, transfer.amount),
     ):
-        before, before_at = reading(attempt.before, name)
-        after, after_at = reading(balances, name)
-        if after_at is None or after_at <= attempt.claimed_at:  # read before the call: it says nothing of the call
-            after, after_at = None, None
-        sides.append(Side(account.title, before, before_at, after, after_at, expected))
+        before, after = reading(attempt.before, name), reading(balances, name)
+        if after is not None and after.at <= attempt.claimed_at:  # read before the call: it says nothing of the call
+            after = None
+        sides.append(Side(account.title, *told(before), *told(after), expected))
     return sides
 
 
-def reading(stored: Mapping[str, Any], name: str) -> tuple[Decimal | None, datetime | None]:
-    """A total and when it was read; None for what is not there or cannot be read."""
-    try:
-        held = stored[name]
-        at = datetime.fromisoformat(held["observed_at"])
-        return (None if held["total"] is None else Decimal(held["total"])), at
-    except (KeyError, TypeError, ValueError, InvalidOperation):
-        return None, None
+def told(found: Reading | None) -> tuple[Decimal | None, datetime | None]:
+    """A total and when it was read; None for what is not known."""
+    return (found.total, found.at) if found else (None, None)
