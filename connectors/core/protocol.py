@@ -228,6 +228,11 @@ class Venue:
     unreadable_kinds: frozenset[str] = frozenset()
     # Whether a record can be found by our key. Where not, two transfers alike must not be on their way together.
     records_carry_key: bool = True
+    # People move its money at the venues' own screens: no host, no balances to ask for, each send ends in a Challenge
+    # that two people answer; and such a move may join accounts of two connections.
+    by_hand: bool = False
+    # A number that was read longer ago is stale. None: as the house says.
+    stale_after: timedelta | None = None
 
     def credential_names(self) -> list[str]:
         """The fields of the credentials, in the order to ask for them."""

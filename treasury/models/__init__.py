@@ -4,6 +4,7 @@ from treasury.models.account import Account
 from treasury.models.attempt import NOTHING_MOVED, TAKEN, Attempt, Kind, LookUp, Outcome
 from treasury.models.audit_entry import AuditBatch, AuditEntry, AuditLink
 from treasury.models.balance import Balance
+from treasury.models.band import Band, Direction, Drift, Unit
 from treasury.models.call_window import CallWindow
 from treasury.models.change import Attachment, Change, FirstLook, Ruling
 from treasury.models.connection import Connection, ConnectionHealth
@@ -11,10 +12,13 @@ from treasury.models.decision import Decision, Demand, Verdict
 from treasury.models.heartbeat import Heartbeat, Home
 from treasury.models.movement import Basis, Mark, Match, Movement
 from treasury.models.notice import Channel, Ending, Notice
+from treasury.models.plan import Origin, Plan, PlanGroup, PlanLine, PlanState, Status
+from treasury.models.price import Price
 from treasury.models.resolution import Contradiction, Resolution
 from treasury.models.route import Route
+from treasury.models.snapshot import Snapshot
 from treasury.models.stop_order import Scope, StopOrder
-from treasury.models.transfer import ENDED, IN_FLIGHT, NEXT, State, Transfer
+from treasury.models.transfer import ENDED, IN_FLIGHT, NEXT, Predecessor, State, Transfer
 from treasury.models.user import User
 
 __all__ = [
@@ -30,6 +34,7 @@ __all__ = [
     "AuditEntry",
     "AuditLink",
     "Balance",
+    "Band",
     "Basis",
     "CallWindow",
     "Change",
@@ -39,6 +44,8 @@ __all__ = [
     "Contradiction",
     "Decision",
     "Demand",
+    "Direction",
+    "Drift",
     "Ending",
     "FirstLook",
     "Heartbeat",
@@ -49,14 +56,24 @@ __all__ = [
     "Match",
     "Movement",
     "Notice",
+    "Origin",
     "Outcome",
+    "Plan",
+    "PlanGroup",
+    "PlanLine",
+    "PlanState",
+    "Predecessor",
+    "Price",
     "Resolution",
     "Route",
     "Ruling",
     "Scope",
+    "Snapshot",
     "State",
+    "Status",
     "StopOrder",
     "Transfer",
+    "Unit",
     "User",
     "Verdict",
 ]

@@ -19,6 +19,9 @@ class Connection(models.Model):
     environment = models.CharField(max_length=40, help_text="The venue's word for it: mainnet, testnet, staging.")
     login = models.CharField(max_length=120)
     credentials = models.TextField(help_text="Fernet token of a JSON object; see treasury.venues.")
+    by_hand = models.BooleanField(
+        default=False, help_text="People move its money at the venues' own screens; as its venue's module declares."
+    )
     created_at = models.DateTimeField()
 
     class Meta:

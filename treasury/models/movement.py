@@ -25,7 +25,9 @@ class Mark(models.Model):
 
 
 class Movement(models.Model):
-    """A change of a total that our transfers do not explain, exactly: after − before = ours + rest. Append-only."""
+    """A change of a total that our transfers do not explain, exactly: after − before = ours + fees + rest.
+
+    Append-only."""
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="movements")
     asset = models.CharField(max_length=40)
@@ -34,6 +36,7 @@ class Movement(models.Model):
     before = AmountField()
     after = AmountField()
     ours = AmountField(help_text="What our own transfers brought (positive) or took.")
+    fees = AmountField(default=0, help_text="What venues named as fees of these transfers; 0 or less.")
     rest = AmountField(help_text="What somebody or something else did; never 0.")
     tripped = models.BooleanField(help_text="The account was quiet and the rest beyond tolerance: it was stopped.")
 

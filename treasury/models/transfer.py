@@ -10,6 +10,7 @@ from django.db import models
 from treasury.models.account import Account
 from treasury.models.amount import AmountField
 from treasury.models.connection import Connection
+from treasury.models.plan import PlanLine
 
 
 class State(models.TextChoices):
@@ -65,6 +66,13 @@ class Transfer(models.Model):
     amount = AmountField()
     reason = models.CharField(max_length=500)
     copied_from = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="copies")
+    planned = models.OneToOneField(
+        PlanLine,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="transfer",
+        help_text="The line of a plan that it was drafted from.",
+    )
 
     # What is approved and sent: minted at submit, never changed after.
     key = models.UUIDField(null=True, unique=True, help_text="The idempotency key at the venue; one per instruction.")
@@ -143,3 +151,19 @@ class Transfer(models.Model):
     @property
     def has_ended(self) -> bool:
         return State(self.state) in ENDED
+
+
+class Predecessor(models.Model):
+    """``first`` must settle before ``transfer`` is sent; if it ends otherwise, that is cancelled. Append-only."""
+
+    transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="predecessors")
+    first = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="successors")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["transfer", "first"], name="predecessor_once"),
+            models.CheckConstraint(condition=~models.Q(transfer=models.F("first")), name="predecessor_is_another"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.transfer_id} after {self.first_id}"
