@@ -451,7 +451,8 @@ class Bitget:
         self, found: Mapping[str, Mapping[str, VenueBalance]], failed: Mapping[str, VenueError]
     ) -> list[VenueBalance]:
         now = datetime.now(UTC)
-        assets = sorted({asset for rows in found.values() for asset in rows})
+        # At least one, so that an emptied account is seen to be empty.
+        assets = sorted({asset for rows in found.values() for asset in rows}) or ["USDT"]
         zero = Decimal(0)
         complete = []
         for address, rows in found.items():

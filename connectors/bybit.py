@@ -342,7 +342,8 @@ class Bybit:
         self, found: Mapping[str, Mapping[str, VenueBalance]], failed: Mapping[str, VenueError]
     ) -> list[VenueBalance]:
         now = datetime.now(UTC)
-        assets = sorted({asset for rows in found.values() for asset in rows})
+        # At least one, so that an emptied account is seen to be empty.
+        assets = sorted({asset for rows in found.values() for asset in rows}) or ["USDT"]
         zero = Decimal(0)
         rows = []
         for address in KINDS:

@@ -343,11 +343,13 @@ class YouHodler:
     def balances(self) -> list[VenueBalance]:
         """Every account, each with a row for every asset that any has.
 
-        One that cannot be read is a single row for EVERY_ASSET. Raises Barred only when all are barred.
+        One that cannot be read is a single row for EVERY_ASSET, with the kind as its address when not even the
+        accounts of a kind may be listed. Raises Barred only when all are barred.
         """
         found: dict[str, dict[str, VenueBalance]] = {}
         failed: dict[str, VenueError] = {}
-        addresses = [account.address for account in self.accounts()]
+        listed, hidden = self._listed()
+        addresses = [_account(kind, row).address for kind, rows in listed.items() for row in rows]
         for address in addresses:
             try:
                 found[address] = self._read_balances(address)
@@ -356,9 +358,10 @@ class YouHodler:
         if failed and not found and all(isinstance(error, Barred) for error in failed.values()):
             raise failed[addresses[0]]
         now = datetime.now(UTC)
-        assets = sorted({asset for rows in found.values() for asset in rows})
+        # At least one, so that an emptied account is seen to be empty.
+        assets = sorted({asset for rows in found.values() for asset in rows}) or ["USDC"]
         zero = Decimal(0)
-        rows = []
+        rows = [_unreadable(kind, EVERY_ASSET, now, error.words) for kind, error in hidden.items()]
         for address in addresses:
             if address in failed:
                 rows.append(_unreadable(address, EVERY_ASSET, now, failed[address].words))

@@ -37,6 +37,7 @@ def main() -> None:
         keep(checker, "overview", whole=False)
         checker.get_by_role("link", name="Connections").click()
         keep(checker, "connections", whole=False)
+        rebalance(maker, address)
         browser.close()
     print(f"kept in {FOLDER.name}/: " + ", ".join(sorted(path.name for path in FOLDER.glob("*.png"))))
 
@@ -59,6 +60,15 @@ def draft(page: Page) -> None:
     page.get_by_label("Reason").fill("Top up the funding account for Friday's payouts")
     keep(page, "draft")
     page.get_by_role("button", name="Save draft").click()
+
+
+def rebalance(page: Page, address: str) -> None:
+    """How far off the practice treasury is, and the plan that mends it."""
+    page.goto(f"{address}/rebalancing/")
+    keep(page, "rebalancing", whole=False)
+    page.get_by_role("button", name="Compute a plan", exact=True).click()
+    page.get_by_text("A plan is of its moment").wait_for(timeout=60_000)
+    keep(page, "plan", whole=False)
 
 
 def choose(page: Page, label: str, part: str) -> None:

@@ -47,6 +47,7 @@ def test_every_declared_duration_is_divided(name: str, hurried: None) -> None:
     assert fast.call_limit == plain.call_limit / SCALE
     assert fast.settle_limit == plain.settle_limit / SCALE
     assert fast.signed_window == (plain.signed_window and plain.signed_window / SCALE)
+    assert fast.stale_after == (plain.stale_after and plain.stale_after / SCALE)
     assert fast.absent_after == (plain.absent_after and plain.absent_after / SCALE)
     assert (fast.resend is None) == (plain.resend is None)
     if fast.resend is not None and plain.resend is not None:

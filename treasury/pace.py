@@ -32,6 +32,7 @@ def paced_venue(declared: Venue) -> Venue:
         call_limit=paced(declared.call_limit),
         settle_limit=paced(declared.settle_limit),
         signed_window=None if declared.signed_window is None else paced(declared.signed_window),
+        stale_after=None if declared.stale_after is None else paced(declared.stale_after),
         absent_after=None if declared.absent_after is None else paced(declared.absent_after),
         resend=None if resend is None else dataclasses.replace(resend, until=paced(resend.until)),
         limits={errand: Limit(calls=one.calls, per=paced(one.per)) for errand, one in declared.limits.items()},

@@ -60,6 +60,31 @@ def whole(name: str, default: int) -> int:
     return int(text)
 
 
+def whole_or_off(name: str, default: int) -> int:
+    """A whole number; 0 turns it off."""
+    return 0 if os.environ.get(name) == "0" else whole(name, default)
+
+
+def spans(name: str) -> dict[str, timedelta]:
+    """ "NAME=120,*=300", in seconds, as {name: length}."""
+    pairs = (pair.partition("=") for pair in os.environ.get(name, "").split(",") if pair.strip())
+    found = {}
+    for what, _, text in pairs:
+        seconds = text.strip()
+        if not (what.strip() and seconds.isascii() and seconds.isdigit() and 0 < int(seconds) < 100_000_000):
+            raise ImproperlyConfigured(f"{name} must read NAME=SECONDS,NAME=SECONDS, with whole seconds of at least 1.")
+        found[what.strip()] = timedelta(seconds=int(seconds))
+    return found
+
+
+def code(name: str, default: str) -> str:
+    """The code of a currency, in capitals."""
+    text = (os.environ.get(name) or default).strip().upper()
+    if not (text.isascii() and text.isalnum() and len(text) <= 10):
+        raise ImproperlyConfigured(f"{name} is {text!r}; it must be the code of a currency, as in {default!r}.")
+    return text
+
+
 def given(name: str) -> str:
     """The environment's value, or NAME_FILE's content, or an empty text."""
     return required(name, "") if PRACTICE or f"{name}_FILE" in os.environ else os.environ.get(name, "")
@@ -251,8 +276,23 @@ FLOORS = amounts("TREASURY_FLOORS", "")
 MOVEMENT_TOLERANCE = Decimal(os.environ.get("TREASURY_MOVEMENT_TOLERANCE", "0"))  # share of a quiet account's total
 APPROVAL_EXPIRES_AFTER = timedelta(hours=24) / TIME_SCALE  # from submit; covers deciding, sending and re-sending
 BALANCE_MAX_AGE = timedelta(seconds=60) / TIME_SCALE  # an older stored balance is read again before a claim
-BALANCE_STALE_AFTER = timedelta(minutes=5) / TIME_SCALE  # an older one is shown as stale
+BALANCE_STALE_AFTER = timedelta(minutes=5) / TIME_SCALE  # an older one is shown as stale, unless the venue differs
+# By venue, before what its module declares; "*" takes the place of the line above.
+STALE_AFTER = {venue: length / TIME_SCALE for venue, length in spans("TREASURY_STALE_AFTER").items()}
+REPORTING_CURRENCY = code("TREASURY_REPORTING_CURRENCY", "EUR")  # what we hold is valued in it
+PRICE_STALE_AFTER = timedelta(hours=whole("TREASURY_PRICE_STALE_AFTER_HOURS", 24)) / TIME_SCALE
 REFRESH_EVERY = timedelta(seconds=30) / TIME_SCALE
+# Snapshots of what we held: all of them for so many days, then the first of each quarter of an hour until they are so
+# many days old, then of each hour, then of each day for ever. These are ages and no waits: no rehearsal shortens them.
+SNAPSHOTS_ALL_DAYS = whole("TREASURY_SNAPSHOTS_ALL_DAYS", 2)
+SNAPSHOTS_QUARTER_HOURS_DAYS = whole("TREASURY_SNAPSHOTS_QUARTER_HOURS_DAYS", 14)
+SNAPSHOTS_HOURS_DAYS = whole("TREASURY_SNAPSHOTS_HOURS_DAYS", 90)
+
+# -- Plans -------------------------------------------------------------------------------------------------------
+PLAN_LIMIT = whole("TREASURY_PLAN_LIMIT_SECONDS", 5)  # of searching for each group
+PLAN_DRAFTABLE = timedelta(minutes=whole("TREASURY_PLAN_DRAFTABLE_MINUTES", 15)) / TIME_SCALE  # then compute again
+# An account outside its band for so long leads to a plan; 0: to none.
+DRIFT_PLAN_AFTER = timedelta(minutes=whole_or_off("TREASURY_DRIFT_PLAN_AFTER_MINUTES", 30)) / TIME_SCALE
 
 # -- Doubt: when people are called, and when the product stops by itself ------------------------------------------
 # How old a told doubt is.

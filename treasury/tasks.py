@@ -14,12 +14,12 @@ from celery.signals import after_task_publish, beat_init, worker_init
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from django.db import connection as database
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from treasury import lifeline as lifeline  # its signals
 from treasury.audit import anchors, chain
-from treasury.balances import routes
+from treasury.balances import routes, snapshots
 from treasury.balances.refresh import REFRESH, NotRead, refresh
 from treasury.celery import app
 from treasury.controls import connections, heartbeats, restores, stops, verify
@@ -27,7 +27,8 @@ from treasury.controls.people import PracticeData, insist_on_no_practice_data
 from treasury.launch import postgres
 from treasury.models import Connection, State, Transfer
 from treasury.notices import post
-from treasury.transfers import access, bell, cancel, confirm, dispatch, guards, match, reminders, settle
+from treasury.rebalancing import plan, schedule
+from treasury.transfers import access, bell, cancel, confirm, dispatch, guards, match, order, reminders, settle
 
 log = logging.getLogger(__name__)
 
@@ -209,17 +210,26 @@ def tick_expire() -> None:
                 cancel.expire(reference=transfer.reference, at=timezone.now())
             except access.NotNow as moved_on:
                 log.info("%s", moved_on)
+    order.cancel_orphans(timezone.now())
+
+
+@app.task(name=bell.GO_ON)
+def go_on(transfer_id: int) -> None:
+    """A transfer has ended, and others come after it."""
+    if clock_agrees():
+        order.go_on(transfer_id=transfer_id, at=timezone.now())
 
 
 @app.task(name="treasury.tick_refresh")
 def tick_refresh() -> None:
     at = timezone.now()
     old = Q(health=None) | Q(health__read_at=None) | Q(health__read_at__lte=at - settings.REFRESH_EVERY)
+    old |= Q(health__asked_at__gt=F("health__read_at"))  # its message was lost, or came when it was too soon
     later = Q(health__read_again_at__gt=at) | Q(health__limited_until__gt=at)
     wake(
         "refresh_connection",
         "reads",
-        Connection.objects.filter(old).exclude(later).values_list("pk", flat=True),
+        Connection.objects.filter(old, by_hand=False).exclude(later).values_list("pk", flat=True),
         every=10,
     )
 
@@ -246,6 +256,34 @@ def read_route(route_id: int) -> None:
             and (route := routes.awaited_over(connection, at := timezone.now()).first())
         ):
             routes.read(route.pk, at)
+
+
+@app.task(name="treasury.tick_plans")
+def tick_plans() -> None:
+    """Send for plans whose message was lost, and end those whose planner died."""
+    if not clock_agrees():
+        return
+    at = timezone.now()
+    for waiting in plan.waiting(at):
+        app.send_task(plan.COMPUTE, [waiting.pk], queue=plan.QUEUE, expires=30, retry=False)
+    for computing in plan.may_be_gone(at):
+        with one_at_a_time(None, f"plan {computing.pk}") as mine:
+            if mine:
+                plan.fail(plan_id=computing.pk, problem=plan.DIED, at=at)
+
+
+@app.task(name=plan.COMPUTE)
+def compute_plan(plan_id: int) -> None:
+    with one_at_a_time(None, f"plan {plan_id}") as mine:
+        if mine and alive(heartbeats.PLANS):
+            plan.compute(plan_id=plan_id, at=timezone.now(), between=lambda: alive(heartbeats.PLANS))
+
+
+@app.task(name="treasury.tick_drift")
+def tick_drift() -> None:
+    """Note who is outside a band, and ask for a plan where somebody has been for long."""
+    if clock_agrees():
+        schedule.watch(at=timezone.now())
 
 
 @app.task(name="treasury.tick_first_look")
@@ -283,6 +321,14 @@ def tick_tell() -> None:
 @app.task(name="treasury.tick_verify")
 def tick_verify() -> None:
     verify.verify(at=timezone.now())
+
+
+@app.task(name="treasury.tick_thin")
+def tick_thin() -> None:
+    """Keep fewer of the older snapshots."""
+    with one_at_a_time(None, "thin") as mine:
+        if mine and clock_agrees():
+            snapshots.thin(at=timezone.now())
 
 
 @app.task(name="treasury.tick_match")

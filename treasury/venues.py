@@ -72,6 +72,11 @@ def titles() -> dict[str, str]:
     return {name: declared(name).title for name in discovery.names()}
 
 
+def by_hand() -> dict[str, str]:
+    """Of these, the venues where people move the money at the venues' own screens: {name: title}."""
+    return {name: title for name, title in titles().items() if declared(name).by_hand}
+
+
 def credential_fields(venue: str) -> list[CredentialField]:
     """What the venue asks of whoever connects, in its own order. A field is secret unless it says otherwise."""
     return [
@@ -130,6 +135,10 @@ class PutOff(CannotOpen):
         self.retry_at = retry_at
 
 
+class TooSoon(PutOff):
+    """We have asked as often as the venue allows, for the moment. It says nothing of the venue."""
+
+
 def open_connection(connection: Connection, *errands: str) -> Connector:
     """A connector for the login, for one call of each errand, a kind of call that the venue's limits name.
 
@@ -154,7 +163,7 @@ def why_wait(connection: Connection, errand: str, at: datetime) -> PutOff | None
     if limit is None or len(taken) < limit.calls:
         return None
     until = min(taken) + limit.per
-    return PutOff(f"{limit.calls} calls in {limit.per.total_seconds():g} s are made already", until)
+    return TooSoon(f"{limit.calls} calls in {limit.per.total_seconds():g} s are made already", until)
 
 
 def limited(connection: Connection, until: datetime) -> None:
@@ -235,7 +244,7 @@ def _insist_outside_transaction() -> None:
 
 def _build(venue: str, environment: str, credentials: Mapping[str, str]) -> Connector:
     base_url = None
-    if settings.PRACTICE:
+    if settings.PRACTICE and any(declared(venue).hosts.values()):  # one without a host reaches nobody
         base_url = settings.SIMULATORS.get(venue)
         if base_url is None:
             raise CannotOpen(f"No simulated {venue} is running; in practice mode only simulated venues are called.")
@@ -288,5 +297,7 @@ def has_route(source: Account, destination: Account) -> bool:
 
 def is_searchable(transfer: Transfer) -> bool:
     """Whether the venue keeps records of such a move at all, as its module declares."""
+    if transfer.connection.by_hand:
+        return False
     resend = declared(transfer.connection.venue).resend
     return resend is None or (transfer.source.kind, transfer.destination.kind) not in resend.unsearchable

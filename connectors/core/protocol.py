@@ -99,7 +99,7 @@ class VenueBalance:
 
     `total` is the login's own money, borrowed money taken off (so it may be negative). `movable` is how much
     the venue would let go now, None when it did not say. `asset` is EVERY_ASSET when the whole account is
-    unreadable.
+    unreadable; with a kind for its address, every account of that kind is.
     """
 
     address: str
@@ -151,7 +151,11 @@ class Connector(Protocol):
         """List the accounts that money may be moved between. Raises TryLater, Barred."""
 
     def balances(self) -> list[VenueBalance]:
-        """Read every account; an unreadable one is a row with a problem. Raises Barred if all are barred."""
+        """Read every account, each in at least one row; an unreadable one is a row with a problem.
+
+        An account without a row is taken for unreadable, so an empty one has an asset at 0. Raises Barred if all are
+        barred.
+        """
 
     def routes(self) -> list[tuple[str, str]]:
         """The legal (source kind, destination kind) pairs. Asks nobody."""

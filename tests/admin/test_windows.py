@@ -139,6 +139,7 @@ def test_there_is_a_window_on_everything_that_is_on_record() -> None:
         models.Match,
         models.Movement,
         models.Route,
+        models.Snapshot,
     }
     assert Group in REGISTERED
 

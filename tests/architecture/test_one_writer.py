@@ -36,6 +36,8 @@ def writes_of_state() -> Iterator[str]:
                     yield f"{place} assigns .state"
     for place, call in calls():
         name, keywords = name_of(call.func), {keyword.arg for keyword in call.keywords}
+        if ast.unparse(call.func).startswith("Plan.objects."):  # a plan has a state of its own, and moves nothing
+            continue
         if name in ("update", "Transfer") and "state" in keywords:
             yield f"{place} {name}(state=…)"
         if name in ("update", "create", "update_or_create", "get_or_create", "Transfer", "save", "bulk_update"):
@@ -191,13 +193,14 @@ def test_no_commit_is_made_less_than_durable() -> None:
 
 
 def test_imports_stand_at_the_top() -> None:
+    """But for the solver's: it weighs some 80 MB, and only the worker that plans may pay for it."""
     found = [
         f"{path}:{node.lineno}"
         for path, tree in modules().items()
         for function in ast.walk(tree)
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
         for node in ast.walk(function)
-        if isinstance(node, (ast.Import, ast.ImportFrom))
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and "ortools" not in ast.unparse(node)
     ]
     assert found == []
 

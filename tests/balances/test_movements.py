@@ -168,8 +168,8 @@ def test_ours_and_the_rest_are_told_apart_when_both_happen_at_once(
     assert parts(fund) == [("12.5", "-12.5")]
 
 
-@pytest.mark.parametrize(("left", "told"), [("987.5", []), ("987.4", []), ("987.3", [("-12.6", "-0.1")])])
-def test_the_fee_that_the_venue_named_is_ours_whether_it_comes_on_top_or_not(
+@pytest.mark.parametrize(("left", "told"), [("987.5", []), ("987.4", []), ("987.3", [("-12.5", "-0.1")])])
+def test_the_fee_that_the_venue_named_counts_apart_whether_it_comes_on_top_or_not(
     unified: Account, approved: Make, venue: Simulator, left: str, told: list[tuple[str, str]]
 ) -> None:
     declare_quiet(unified)
@@ -178,6 +178,7 @@ def test_the_fee_that_the_venue_named_is_ours_whether_it_comes_on_top_or_not(
     venue.set_balance("UNIFIED", "USDT", left)
     read(unified.connection)
     assert parts(unified) == told
+    assert [str(row.fees.normalize()) for row in Movement.objects.filter(account=unified)] == ["-0.1"] * len(told)
     assert mark(unified) == left
 
 

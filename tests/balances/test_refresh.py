@@ -103,9 +103,9 @@ def test_a_number_older_than_the_limit_is_stale(unified: Account, at: datetime) 
     assert is_stale(balance, balance.observed_at + settings.BALANCE_STALE_AFTER + timedelta(seconds=1))
 
 
-def test_an_account_missing_from_a_good_answer_holds_nothing(says: object, unified: Account, fund: Account) -> None:
+def test_an_account_that_an_answer_does_not_name_is_not_readable(says: object, unified: Account, fund: Account) -> None:
     says(row())  # type: ignore[operator]
-    assert held(fund).total == 0
+    assert (held(unified).total, held(fund).total, held(fund).problem) == (1, None, refresh.NOT_NAMED)
 
 
 def test_numbers_of_another_login_are_no_numbers_of_ours(says: object, unified: Account) -> None:

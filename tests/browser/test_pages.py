@@ -165,7 +165,7 @@ def test_every_page_is_accessible_and_fits(
     visits: dict[User, list[str]] = {
         maker: ["/", "/transfers/", "/transfers/new/", f"/transfers/{draft.reference}/", "/sign-in/nowhere/"],
         checker: ["/approvals/", f"/transfers/{waiting.reference}/", f"/transfers/{ready.reference}/"],
-        operator: ["/", "/connections/"],
+        operator: ["/", "/connections/", "/prices/", "/prices/import/"],
         auditor: ["/audit/", f"/transfers/{cancelled.reference}/"],
     }
     problems: list[str] = []

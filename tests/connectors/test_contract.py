@@ -3,12 +3,14 @@
 import contextlib
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
+import httpx
 import pytest
 
 import connectors
@@ -23,7 +25,12 @@ def test_there_are_venues() -> None:
     assert discovery.names()
 
 
-@pytest.fixture(scope="module", params=discovery.names())
+# People move the money of some: there is nothing to ask, nothing to break, and so nothing to simulate.
+BY_HAND = [name for name in discovery.names() if discovery.venue(name).by_hand]
+SERVED = [name for name in discovery.names() if name not in BY_HAND]
+
+
+@pytest.fixture(scope="module", params=SERVED)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -45,6 +52,31 @@ def simulated(server: Simulator) -> Iterator[Simulator]:
 @pytest.fixture
 def declared(name: str) -> Venue:
     return discovery.venue(name)
+
+
+class NoNetwork(httpx.BaseTransport):
+    """Whoever asks anything of it has broken their word."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        raise AssertionError(f"{request.method} {request.url}")
+
+
+@pytest.fixture(params=BY_HAND)
+def desk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Connector:
+    """A venue by hand, opened with what a person would type; no socket can be made."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a venue by hand reached for the network")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    credentials = dict.fromkeys(discovery.venue(request.param).required_credential_names(), "Our own desk")
+    return connectors.open(request.param, credentials=credentials, transport=NoNetwork(), loopback_only=True)
+
+
+def by_hand(amount: str = "12.5") -> Instruction:
+    return Instruction(
+        key=uuid4(), source="here", destination="there", asset="USDT", amount=Decimal(amount), reference="CONTRACT-2"
+    )
 
 
 @pytest.fixture
@@ -86,6 +118,7 @@ def totals(venue: Connector) -> dict[tuple[str, str], Decimal]:
     return found
 
 
+@pytest.mark.parametrize("name", discovery.names())
 def test_it_declares_itself(declared: Venue) -> None:
     assert is_dataclass(declared.credentials)
     assert all(field.type in (str, "str") for field in fields(declared.credentials))
@@ -102,6 +135,55 @@ def test_it_declares_itself(declared: Venue) -> None:
         assert declared.absent_after > declared.signed_window
     if declared.resend is not None and declared.signed_window is not None:
         assert declared.resend.until > declared.signed_window
+    assert declared.stale_after is None or declared.stale_after > timedelta(0)
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_venue_by_hand_declares_nothing_that_could_be_asked(name: str, declared: Venue) -> None:
+    assert not any(declared.hosts.values())
+    assert name not in simulators.names()
+    assert declared.challenges
+    assert declared.resend is None, "nobody is asked to move the same money twice"
+    assert declared.absent_after is None, "no look-up could ever tell"
+    assert declared.stale_after is not None, "a number that is typed in grows old as slowly as people type"
+    assert not any(field.metadata.get("secret", True) for field in fields(declared.credentials))
+
+
+def test_a_send_by_hand_waits_for_people_and_its_repeat_is_their_word(desk: Connector) -> None:
+    wanted, at = by_hand(), datetime.now(UTC)
+    asked = desk.send(wanted, signed_at=at, send_before=at + timedelta(seconds=5))
+    assert isinstance(asked, Challenge)
+    assert asked.deadline > at + timedelta(hours=1)
+    assert asked == desk.send(wanted, signed_at=at), "asked twice, it waits for the same answer"
+    done = desk.send(wanted, signed_at=at, send_before=at - timedelta(hours=1), answer=asked.token)
+    assert isinstance(done, Receipt)
+    assert (done.settled, done.record) == (True, None), "what is done already is never too late"
+    json.dumps(dict(done.evidence))
+
+
+def test_the_answer_to_another_transfer_proves_nothing(desk: Connector) -> None:
+    other = desk.send(by_hand())
+    assert isinstance(other, Challenge)
+    for token in (other.token, "", "täuschend"):
+        with pytest.raises(Uncertain, match="It may have moved"):
+            desk.send(by_hand(), answer=token)
+
+
+def test_a_send_by_hand_asks_nobody_when_it_is_too_late(desk: Connector) -> None:
+    with pytest.raises(TryLater, match="Nothing moved"):
+        desk.send(by_hand(), send_before=datetime.now(UTC) - timedelta(seconds=1))
+
+
+def test_a_venue_by_hand_knows_nothing_and_never_says_otherwise(desk: Connector) -> None:
+    assert desk.check().login == "Our own desk"
+    assert (desk.accounts(), desk.balances()) == ([], [])
+    found = desk.look_up(by_hand(), sent_at=datetime.now(UTC) - timedelta(days=30))
+    assert (found.state, found.searched, found.found) == (State.UNCLEAR, False, False)
+    json.dumps(dict(found.evidence))
+    with pytest.raises(NotImplementedError):
+        desk.challenge(Challenge(token="any", deadline=datetime.now(UTC)))
+    with pytest.raises(TryLater):  # not known, which forbids nothing
+        desk.assets("here", "there")
 
 
 def test_its_credentials_never_show_themselves(declared: Venue, simulated: Simulator) -> None:

@@ -36,13 +36,16 @@ from treasury.audit import chain
 from treasury.audit.record import record
 from treasury.controls import stops
 from treasury.models import (
+    Account,
     Attachment,
     Attempt,
+    Connection,
     Contradiction,
     FirstLook,
     LookUp,
     Movement,
     Resolution,
+    Snapshot,
     State,
     Transfer,
     User,
@@ -1109,3 +1112,31 @@ def test_with_its_trigger_off_an_attack_goes_through(submitted: Made, maker: Use
     assert (transfer.state, str(transfer.amount.normalize())) == ("SETTLED", "13")
     assert Attempt.objects.count() == 0
     assert connection.in_atomic_block is False
+
+
+# -- snapshots -----------------------------------------------------------------------------------------------
+
+
+def kept(login: Connection, age: timedelta) -> Snapshot:
+    return Snapshot.objects.create(connection=login, at=timezone.now() - age, holdings={"FUND": {}})
+
+
+@pytest.mark.parametrize("column", ["at = now()", "holdings = '{}'", "connection_id = connection_id"])
+def test_what_was_held_is_never_rewritten(unified: Account, column: str) -> None:
+    for one in (kept(unified.connection, timedelta(days=400)), kept(unified.connection, timedelta())):
+        with refused(FROZEN, "append-only"):
+            sql(f"UPDATE treasury_snapshot SET {column} WHERE id = %s", one.pk)
+    with refused(FROZEN, "append-only"):
+        sql("TRUNCATE treasury_snapshot")
+
+
+def test_a_snapshot_of_the_last_day_is_not_removed_and_an_older_one_may_be(unified: Account) -> None:
+    young = kept(unified.connection, timedelta(hours=23, minutes=59))
+    old = kept(unified.connection, timedelta(hours=24, minutes=1))
+    with refused(FROZEN, "kept for a day"):
+        sql("DELETE FROM treasury_snapshot WHERE id = %s", young.pk)
+    with refused(FROZEN, "kept for a day"):
+        sql("DELETE FROM treasury_snapshot WHERE id IN (%s, %s)", young.pk, old.pk)
+    sql("DELETE FROM treasury_snapshot WHERE id = %s", old.pk)
+    assert not Snapshot.objects.filter(pk=old.pk).exists()
+    assert Snapshot.objects.filter(pk=young.pk).exists()

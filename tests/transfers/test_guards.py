@@ -17,8 +17,9 @@ from connectors.simulators.core import Simulator
 from tests.conftest import release
 from treasury import venues
 from treasury.audit.record import Machine
-from treasury.controls import stops
+from treasury.controls import bands, stops
 from treasury.controls.roles import CHECKERS
+from treasury.controls.wanted import Wanted
 from treasury.models import (
     Account,
     Attempt,
@@ -294,6 +295,36 @@ def test_a_floor_is_never_crossed(approved: Callable[..., Transfer], monkeypatch
     assert "must keep 990 USDT, and 10 are above that" in claim(too_much).outcome
     assert too_much.state == State.SUBMITTED
     assert dispatch.claim(reference=exactly.reference, at=timezone.now()) is not None
+
+
+def banded(account: Account, floor: str, first: User, second: User) -> None:
+    """A band with this floor, as two people set it."""
+    said, at = Wanted(account=account, asset="USDT", minimum="0", target="0", floor=floor), timezone.now()
+    change = bands.propose(bands=[said], reason="Keep some", by=first, at=at)
+    bands.confirm(change_id=change.pk, by=second, digest=change.digest, at=at)
+
+
+def test_the_floor_of_a_band_is_never_crossed_either(
+    approved: Callable[..., Transfer], unified: Account, fund: Account, maker: User, checker: User
+) -> None:
+    exactly, too_much = approved(amount="10"), approved(amount="10.00000001")
+    banded(unified, "990", maker, checker)
+    banded(fund, "5000", maker, checker)
+    assert "Unified Trading must keep 990 USDT, and 10 are above that" in claim(too_much).outcome
+    assert too_much.state == State.SUBMITTED
+    assert dispatch.claim(reference=exactly.reference, at=timezone.now()) is not None
+
+
+def test_the_larger_of_both_floors_counts(
+    unified: Account, fund: Account, maker: User, checker: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = unified.balances.get(asset="USDT")
+    monkeypatch.setattr(settings, "FLOORS", {"USDT": Decimal(100)})
+    for floor, left in (("40", 900), ("250.5", Decimal("749.5")), ("5000", 0)):
+        banded(unified, floor, maker, checker)
+        assert guards.usable(held) == left
+    assert guards.usable(fund.balances.get(asset="USDT")) == 900
+    assert guards.floor_of(unified, "BTC") == 0
 
 
 def test_what_was_approved_earlier_is_kept_for_it(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from treasury.admin.window import Part, Window, amount
-from treasury.models import Account, Balance, Connection, ConnectionHealth, Route, StopOrder
+from treasury.models import Account, Balance, Connection, ConnectionHealth, Route, Snapshot, StopOrder
 
 
 class Health(Part):
@@ -68,6 +70,26 @@ class AllBalances(Window):
 
     def subject(self, row: Any) -> str:
         return f"connection:{row.account.connection.name}"
+
+
+@admin.register(Snapshot)
+class Snapshots(Window):
+    """What each complete reading said, as it is kept."""
+
+    list_display = ("connection", "at")
+    list_display_links = ("connection",)
+    list_select_related = ("connection",)
+    list_filter = ("connection",)
+    search_fields = ("connection__name",)
+    date_hierarchy = "at"
+    fields = ("connection", "at", "holdings")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Snapshot]:
+        """A list of many needs none of their documents."""
+        return super().get_queryset(request).defer("holdings")
+
+    def subject(self, row: Any) -> str:
+        return f"connection:{row.connection.name}"
 
 
 @admin.register(Route)

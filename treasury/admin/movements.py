@@ -10,19 +10,20 @@ from treasury.admin.window import Window, amount
 from treasury.models import Mark, Match, Movement
 
 BEFORE, AFTER = amount("before", "before"), amount("after", "after")
-OURS, REST, TOTAL = amount("ours", "ours"), amount("rest", "rest"), amount("total", "total")
+OURS, FEES, REST = amount("ours", "ours"), amount("fees", "fees"), amount("rest", "rest")
+TOTAL = amount("total", "total")
 
 
 @admin.register(Movement)
 class Movements(Window):
-    list_display = ("account", "asset", BEFORE, AFTER, OURS, REST, "since", "at", "tripped")
+    list_display = ("account", "asset", BEFORE, AFTER, OURS, FEES, REST, "since", "at", "tripped")
     list_display_links = ("account",)
     list_select_related = ("account__connection",)
     list_filter = ("tripped", "account__connection", "asset")
     search_fields = ("account__title", "account__address", "account__connection__name", "=asset")
     date_hierarchy = "at"
-    fields = ("account", "asset", "since", "at", BEFORE, AFTER, OURS, REST, "tripped")
-    readonly_fields = (BEFORE, AFTER, OURS, REST)
+    fields = ("account", "asset", "since", "at", BEFORE, AFTER, OURS, FEES, REST, "tripped")
+    readonly_fields = (BEFORE, AFTER, OURS, FEES, REST)
 
     def subject(self, row: Any) -> str:
         return f"account:{row.account}"

@@ -52,20 +52,25 @@ def with_ruling(transfers: QuerySet[Transfer]) -> QuerySet[Ruled]:
     ``contradicted``: a contradiction is open, and what is true is not known.
     ``fee``: what the venue said that it takes for it.
     ``began`` and ``moved_by``: if it moved, then not before the one and not after the other. The first is its first
-    claim that may have moved it; the other the moment it was noted as settled, or of the evidence that it moved after
-    all.
+    claim that may have moved it, or the one after which people could do it by hand; the other the moment it was noted
+    as settled, or of the evidence that it moved after all.
     """
     # A ruling from before it was sent is about the time before: what was found then is overtaken by the settling.
     about_now = ~Q(transfer__state=State.SETTLED) | Q(at__gte=OuterRef("changed_at") - CLOCKS_APART)
     contradictions = Contradiction.objects.filter(about_now, transfer=OuterRef("pk"))
     closed = contradictions.exclude(closed_at=None).order_by("-closed_at", "-id")
     calls = Attempt.objects.may_have_moved().filter(transfer=OuterRef("pk"))
+    asked = Attempt.objects.asked_of_people().filter(transfer=OuterRef("pk"))
     return transfers.annotate(
         ruled=Subquery(closed.values("moved")[:1]),
         ruled_at=Subquery(closed.values("closed_at")[:1]),
         contradicted=Exists(contradictions.filter(closed_at=None)),
         fee=Subquery(calls.exclude(fee=None).order_by("-number").values("fee")[:1]),
-        began=Coalesce(Subquery(calls.order_by("number").values("claimed_at")[:1]), F("created_at")),
+        began=Coalesce(
+            Subquery(asked.order_by("number").values("claimed_at")[:1]),
+            Subquery(calls.order_by("number").values("claimed_at")[:1]),
+            F("created_at"),
+        ),
         moved_by=Case(
             When(state=State.SETTLED, then=F("changed_at")),
             default=Coalesce(Subquery(closed.values("at")[:1]), F("changed_at")),

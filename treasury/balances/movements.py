@@ -1,8 +1,8 @@
 """What explains a change of a total: our own transfers, and what is left over.
 
 Each account and asset has a mark: the last total that was accounted for. A later reading is compared with it:
-after − before = ours + rest, exactly, to the last unit. A rest of 0 moves the mark. Any other rest is written down as
-a Movement; on a *quiet* account, which only we move, and beyond tolerance, it also stops the account.
+after − before = ours + fees + rest, exactly, to the last unit. A rest of 0 moves the mark. Any other rest is written
+down as a Movement; on a *quiet* account, which only we move, and beyond tolerance, it also stops the account.
 
 Why a reading is often passed over. Nobody knows the very moment at which money moves, nor that at which a number was
 true: a transfer moves between its claim and the moment its end is noted, which may be minutes later (a look-up), and
@@ -24,7 +24,8 @@ moved after all. Whether an earlier window has shown its money already (as someb
 it counts in this one exactly if that leaves less unexplained. See docs/decisions/0014-what-explains-a-change.md.
 
 A fee is no part of the instruction, and no venue's documents say whether it comes on top of the amount: one that the
-venue named counts as ours exactly if that leaves less unexplained. A fee that it did not name shows as a rest.
+venue named counts, with its transfer and apart from it, exactly if that leaves less unexplained. A fee that it did not
+name shows as a rest.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from treasury.audit.record import Machine, record
+from treasury.balances.holdings import code_at
 from treasury.balances.moved import with_ruling
 from treasury.controls import stops
 from treasury.models import IN_FLIGHT, Account, Balance, Connection, Contradiction, Mark, Movement, State, Transfer
@@ -60,7 +62,7 @@ Key = tuple[int, str]  # an account and an asset
 
 @dataclass(frozen=True)
 class Reckoned:
-    """One change, taken apart: after − before = ours + rest."""
+    """One change, taken apart: after − before = ours + fees + rest."""
 
     account: Account
     asset: str
@@ -69,15 +71,16 @@ class Reckoned:
     before: Decimal
     after: Decimal
     ours: Decimal
+    fees: Decimal = Decimal(0)
 
     @property
     def rest(self) -> Decimal:
-        return self.after - self.before - self.ours
+        return self.after - self.before - self.ours - self.fees
 
     @property
     def trips(self) -> bool:
         """Whether somebody moved what only we move, by more than is tolerated."""
-        expected = self.before + self.ours
+        expected = self.before + self.ours + self.fees
         return bool(self.account.quiet and abs(self.rest) > settings.MOVEMENT_TOLERANCE * abs(expected))
 
 
@@ -123,6 +126,7 @@ def trip(found: Iterable[Reckoned], *, at: datetime) -> None:
                 "before": one.before,
                 "after": one.after,
                 "ours": one.ours,
+                "fees": one.fees,
                 "rest": one.rest,
                 "since": one.since,
                 "read": one.at,
@@ -133,23 +137,41 @@ def trip(found: Iterable[Reckoned], *, at: datetime) -> None:
 def in_words(one: Reckoned) -> str:
     """Why a quiet account is stopped, for its banner."""
     explained = f"our transfers explain {signed(one.ours)} of it" if one.ours else "no transfer of ours did that"
+    if one.fees:
+        explained += f", their fees {signed(one.fees)}"
     return (
         f"it held {grouped(one.before)} {one.asset} and holds {grouped(one.after)} at {on_the_clock(one.at)}; "
         f"{explained}, and nothing explains {signed(one.rest)} {one.asset}"
     )
 
 
-def near_transfers(connection: Connection, *, since: datetime) -> Mapping[Key, list[Ruled]]:
-    """By account and asset, every transfer that may have moved money after ``since``, in one snapshot."""
+def near_transfers(
+    connection: Connection, *, since: datetime, until: datetime | None = None
+) -> Mapping[Key, list[Ruled]]:
+    """By account and asset, every transfer from or to an account of the connection that may have moved money after
+    ``since``, in one snapshot; the transfer itself may be another connection's. None that was drafted after ``until``.
+    """
     moving = Transfer.objects.filter(Q(state__in=IN_FLIGHT) | Q(state=State.SETTLED, changed_at__gt=since)).order_by()
     disputed = Contradiction.objects.filter(Q(closed_at=None) | Q(closed_at__gt=since)).order_by()
-    # A union and no OR: each half has its index, however many transfers have ended.
-    keys = moving.values("pk").union(disputed.values("transfer"))
-    near = with_ruling(connection.transfers.filter(pk__in=keys))
+    # A union and no OR: each part has its index, however many transfers have ended.
+    keys = moving.filter(source__connection=connection).values("pk")
+    near = with_ruling(
+        Transfer.objects.filter(
+            pk__in=keys.union(
+                moving.filter(destination__connection=connection).values("pk"),
+                disputed.filter(transfer__source__connection=connection).values("transfer"),
+                disputed.filter(transfer__destination__connection=connection).values("transfer"),
+            )
+        )
+    )
+    if until is not None:
+        near = near.filter(created_at__lte=until)
     found: dict[Key, list[Ruled]] = {}
-    for transfer in near.order_by("moved_by", "pk"):
-        for account in (transfer.source_id, transfer.destination_id):
-            found.setdefault((account, transfer.asset), []).append(transfer)
+    for transfer in near.select_related("connection", "destination").order_by("moved_by", "pk"):
+        found.setdefault((transfer.source_id, transfer.asset), []).append(transfer)
+        # By hand it may go to another venue, which writes the same asset in its own way.
+        there = code_at(transfer.destination, transfer.asset) if transfer.connection.by_hand else transfer.asset
+        found.setdefault((transfer.destination_id, there), []).append(transfer)
     return found
 
 
@@ -164,6 +186,23 @@ def is_calm(transfers: Iterable[Ruled], observed_at: datetime) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What explains a change: each transfer that counts with what it brought (positive) or took, and each of them
+    whose fee counts with that fee (negative)."""
+
+    moves: tuple[tuple[Ruled, Decimal], ...] = ()
+    charges: tuple[tuple[Ruled, Decimal], ...] = ()
+
+    @property
+    def ours(self) -> Decimal:
+        return sum((amount for _, amount in self.moves), Decimal(0))
+
+    @property
+    def fees(self) -> Decimal:
+        return sum((amount for _, amount in self.charges), Decimal(0))
+
+
 def ours(
     account: int,
     transfers: Iterable[Ruled],
@@ -172,29 +211,57 @@ def ours(
     since: datetime,
     sure_from: datetime | None = None,
 ) -> Decimal:
-    """What our transfers brought (positive) or took between a reading at ``since`` and a calm one, whose totals differ
-    by ``change``.
+    """What our transfers and their fees together explain of the change; see ``parts``."""
+    found = parts(account, transfers, change=change, since=since, sure_from=sure_from)
+    return found.ours + found.fees
+
+
+def parts(
+    account: int,
+    transfers: Iterable[Ruled],
+    *,
+    change: Decimal,
+    since: datetime,
+    sure_from: datetime | None = None,
+    sure_until: datetime | None = None,
+) -> Parts:
+    """What our transfers brought (positive) or took between a reading at ``since`` and a later one, whose totals differ
+    by ``change``, and what they cost.
 
     What certainly moved in between counts. What may have moved before the first reading already (it began before
-    ``sure_from``, which is ``since`` unless the caller knows less) counts if that leaves less of it unexplained. Where
-    the first reading was calm too, nothing that it shows ended within CALM before it, so that looking back by CALM
-    finds nothing twice and misses nothing of a machine whose clock is behind.
+    ``sure_from``, which is ``since`` unless the caller knows less) counts if that leaves less of it unexplained; and so
+    does what may have moved after the second (its end was noted later than ``sure_until``; None: that one was calm).
+    Where the first reading was calm too, nothing that it shows ended within CALM before it, so that looking back by
+    CALM finds nothing twice and misses nothing of a machine whose clock is behind.
     """
-    sure, straddling = Decimal(0), []
+    sure: list[tuple[Ruled, Decimal]] = []
+    straddling: list[tuple[Ruled, Decimal]] = []
     for one in transfers:
-        went = one.amount if one.destination_id == account else -one.amount
         if not _has_moved(one) or one.moved_by <= since - CALM:
             continue
-        if one.began > (sure_from or since):
-            sure += went
-        else:
-            straddling.append(went)
-        if went < 0 and one.fee:  # no document says whether it is taken on top of the amount
-            straddling.append(-one.fee)
-    for went in straddling:
-        if abs(change - sure - went) < abs(change - sure):
-            sure += went
-    return sure
+        went = one.amount if one.destination_id == account else -one.amount
+        in_time = sure_until is None or one.moved_by <= sure_until
+        (sure if one.began > (sure_from or since) and in_time else straddling).append((one, went))
+    left = change - sum((went for _, went in sure), Decimal(0))
+    more, left = _helping(straddling, left)
+    moves = [*sure, *more]
+    # No document says whether a fee is taken on top of the amount. What pays back is no fee, and shows as a rest.
+    charges, _ = _helping([(one, -_fee(one)) for one, went in moves if went < 0], left)
+    return Parts(tuple(moves), tuple(charges))
+
+
+def _helping(candidates: Iterable[tuple[Ruled, Decimal]], left: Decimal) -> tuple[list[tuple[Ruled, Decimal]], Decimal]:
+    """Those that leave less unexplained, one after the other, and what is left then."""
+    found = []
+    for one, went in candidates:
+        if abs(left - went) < abs(left):
+            found.append((one, went))
+            left -= went
+    return found, left
+
+
+def _fee(one: Ruled) -> Decimal:
+    return max(one.fee or Decimal(0), Decimal(0))
 
 
 def _has_moved(one: Ruled) -> bool:
@@ -217,7 +284,7 @@ def _since(held: Balance, marks: Mapping[Key, Mark]) -> datetime:
 
 
 def _reckoned(held: Balance, mark: Mark, near: Iterable[Ruled]) -> Reckoned:
-    change = held.total - mark.total
+    found = parts(held.account_id, near, change=held.total - mark.total, since=mark.at)
     return Reckoned(
         account=held.account,
         asset=held.asset,
@@ -225,7 +292,8 @@ def _reckoned(held: Balance, mark: Mark, near: Iterable[Ruled]) -> Reckoned:
         at=held.observed_at,
         before=mark.total,
         after=held.total,
-        ours=ours(held.account_id, near, change=change, since=mark.at),
+        ours=found.ours,
+        fees=found.fees,
     )
 
 
@@ -239,6 +307,7 @@ def _keep(found: Iterable[Reckoned], *, tripped: bool) -> list[Movement]:
             before=one.before,
             after=one.after,
             ours=one.ours,
+            fees=one.fees,
             rest=one.rest,
             tripped=tripped,
         )

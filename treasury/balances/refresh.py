@@ -15,7 +15,7 @@ from connectors.core.errors import TryLater, VenueError
 from connectors.core.protocol import EVERY_ASSET, Check, Connector, VenueBalance
 from treasury import venues
 from treasury.audit.record import Machine, record
-from treasury.balances import movements
+from treasury.balances import movements, snapshots
 from treasury.celery import send_on_commit
 from treasury.models import Account, Balance, Connection, ConnectionHealth, User
 from treasury.models.amount import fits
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 REFRESHER = Machine("refresh")
 CODE_LENGTH = 40  # what the balance columns hold
+NOT_NAMED = "the venue's answer does not name this account"
 REFRESH = "treasury.refresh_connection"
 ANSWER_MOST = timedelta(seconds=30)  # a number is of when it was asked for, at most so long before it was noted
 AWAITED = timedelta(seconds=30)  # a reading that was asked for longer ago is no longer waited for
@@ -36,10 +37,11 @@ class NotRead(Exception):
 
 
 def ask(*, connection: Connection, by: User, at: datetime) -> bool:
-    """Ask for a reading, which a worker makes; False when one is awaited already. Nobody waits for the answer."""
+    """Ask for a reading, which a worker makes; False when one is awaited already, and where people type it in. Nobody
+    waits for the answer."""
     with transaction.atomic():
         health, _ = ConnectionHealth.objects.select_for_update().get_or_create(connection=connection)
-        if is_awaited(health, at):
+        if connection.by_hand or is_awaited(health, at):
             return False
         health.asked_at = at
         health.save(update_fields=["asked_at"])
@@ -57,13 +59,18 @@ def is_awaited(health: ConnectionHealth | None, at: datetime) -> bool:
 
 def refresh(*, connection: Connection, by: User | Machine = REFRESHER, at: datetime) -> None:
     """Ask the venue, then store. Raises NotRead, after noting the reason in the connection's health."""
+    if connection.by_hand:  # an empty answer would make every typed number a 0
+        raise NotRead(f"The balances of {connection} are typed in by people; there is nothing to read.")
     try:
         with_accounts = wants_accounts(connection, at)
         errands = ["check", "balances", "accounts"] if with_accounts else ["check", "balances"]
         connector = venues.open_connection(connection, *errands)
         check = connector.check()
-        rows = own_rows(connection, check.login, connector.balances())
+        rows = naming_all(connection, own_rows(connection, check.login, connector.balances()), at)
         reported, why_not = reported_of(connector, connection, check) if with_accounts else (None, [])
+    except venues.TooSoon as wait:  # somebody's and the clock's readings came together: no failure, and still awaited
+        ConnectionHealth.objects.filter(connection=connection).update(read_again_at=wait.retry_at)
+        raise NotRead(str(wait)) from wait
     except (VenueError, venues.CannotOpen) as problem:
         _not_read(connection, str(problem), getattr(problem, "retry_at", None), at)
         if isinstance(problem, TryLater) and problem.retry_at is not None:
@@ -76,6 +83,7 @@ def refresh(*, connection: Connection, by: User | Machine = REFRESHER, at: datet
         raise NotRead(words) from unforeseen
     with transaction.atomic(durable=True):
         problems = [*_store(connection, rows, at), *why_not]
+        snapshots.keep(connection, at=at, incomplete=incomplete(rows))
         unexplained = movements.note(connection)
         ConnectionHealth.objects.update_or_create(
             connection=connection,
@@ -139,6 +147,28 @@ def own_rows(connection: Connection, login: str, rows: Sequence[VenueBalance]) -
     ]
 
 
+def naming_all(connection: Connection, rows: Sequence[VenueBalance], at: datetime) -> Sequence[VenueBalance]:
+    """The rows, and one for each account of ours that the answer does not name. It may be closed, or out of the login's
+    sight, or the answer may not be whole: whatever it is, that is no 0. A row about its whole kind says why."""
+    named = {row.address for row in rows}
+    of_a_kind = {row.address: row.problem for row in rows if row.asset == EVERY_ASSET}
+    unnamed = [account for account in connection.accounts.all() if account.address not in named]
+    return [
+        *rows,
+        *(
+            VenueBalance(
+                address=account.address,
+                asset=EVERY_ASSET,
+                total=None,
+                movable=None,
+                observed_at=at,
+                problem=of_a_kind.get(account.kind) or NOT_NAMED,
+            )
+            for account in unnamed
+        ),
+    ]
+
+
 def _not_read(connection: Connection, words: str, read_again_at: datetime | None, at: datetime) -> None:
     with transaction.atomic(durable=True):
         ConnectionHealth.objects.update_or_create(
@@ -164,9 +194,22 @@ def _store(connection: Connection, rows: Sequence[VenueBalance], at: datetime) -
             problems.append(f"{account.title} is not readable: {why}")
         else:
             _store_account(account, own, at)
-    if strangers := sorted({row.address for row in rows} - accounts.keys()):
+    kinds = venues.declared(connection.venue).account_kinds  # such a row may speak of all accounts of a kind
+    theirs = {row.address for row in rows if row.asset != EVERY_ASSET or row.address not in kinds}
+    if strangers := sorted(theirs - accounts.keys()):
         problems.append(f"The venue also reports accounts that are not set up here: {', '.join(strangers)}.")
     return problems
+
+
+def incomplete(rows: Sequence[VenueBalance]) -> dict[str, str]:
+    """The addresses of which the answer is not whole, and why: there, an asset that it does not name is not 0."""
+    found: dict[str, str] = {}
+    for row in rows:
+        if row.asset == EVERY_ASSET:
+            found[row.address] = clean(row.problem or "not readable")
+        elif row.problem is not None:
+            found.setdefault(row.address, snapshots.INCOMPLETE)
+    return found
 
 
 def fitting(row: VenueBalance) -> VenueBalance:
@@ -205,5 +248,4 @@ def _store_account(account: Account, rows: Sequence[VenueBalance], at: datetime)
     if all(row.problem is None for row in rows):
         gone.update(total=0, movable=0, observed_at=observed_at, problem="")
     else:
-        why = "missing from an incomplete answer"
-        gone.update(total=None, movable=None, observed_at=observed_at, problem=why)
+        gone.update(total=None, movable=None, observed_at=observed_at, problem=snapshots.INCOMPLETE)

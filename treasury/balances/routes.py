@@ -13,7 +13,7 @@ from connectors.core.errors import Refused, TryLater, VenueError
 from treasury import venues
 from treasury.balances.refresh import a_code
 from treasury.celery import send_on_commit
-from treasury.models import Account, Connection, Route
+from treasury.models import Account, Balance, Connection, Route
 from treasury.models.text import clean
 
 log = logging.getLogger(__name__)
@@ -28,11 +28,25 @@ AFTER_PROBLEM = timedelta(minutes=1)  # how long after a question that failed it
 def known(source: Account, destination: Account, at: datetime) -> list[str] | None:
     """The assets that the venue moves from here to there; none at all where it has no route. None: not known."""
     route = of(source, destination)
-    if route is None or route.assets is None or route.read_at is None:
+    return None if route is None else named(route, at)
+
+
+def named(route: Route, at: datetime) -> list[str] | None:
+    """The assets that the venue named for it, while that is not too long ago. None: not known."""
+    if route.assets is None or route.read_at is None:
         return None
     if at - route.read_at > (FRESH if route.assets else FRESH_NONE):
         return None
     return list(route.assets)
+
+
+def listed(connection: Connection, at: datetime) -> set[str]:
+    """Every asset that the venue names on any route of this login, and what its accounts hold; empty: it named none."""
+    own = Route.objects.filter(source__connection=connection, read_at__gt=at - FRESH).exclude(assets=None)
+    named = {asset for route in own for asset in route.assets or ()}
+    if not named:
+        return named
+    return named | set(Balance.objects.filter(account__connection=connection).values_list("asset", flat=True))
 
 
 def ask(source: Account, destination: Account, at: datetime) -> bool:

@@ -57,9 +57,12 @@ INVOLVED = frozenset({MAKERS, CHECKERS, OPERATORS})
 RIGHTS: Mapping[str, Rights] = {
     "stop.release": Rights("release a stop", frozenset({OPERATORS}), frozenset({OPERATORS})),
     "transfer.resolve": Rights("resolve a transfer", INVOLVED, frozenset({CHECKERS})),
+    "transfer.confirm": Rights("say what was done by hand", INVOLVED, frozenset({CHECKERS})),
     "contradiction.close": Rights("close a contradiction", INVOLVED, frozenset({CHECKERS})),
     "connection.connect": Rights("connect a venue", frozenset({OPERATORS}), frozenset({OPERATORS})),
     "account.set_up": Rights("set up accounts", frozenset({OPERATORS}), frozenset({OPERATORS})),
+    "balance.state": Rights("state a balance", frozenset({MAKERS, OPERATORS}), frozenset({CHECKERS, OPERATORS})),
+    "bands.set": Rights("set bands", frozenset({MAKERS, OPERATORS}), frozenset({CHECKERS, OPERATORS})),
 }
 
 

@@ -43,11 +43,13 @@ class NoLongerFits(Exception):
 
 @dataclass(frozen=True)
 class SetUp:
-    """How an account is to be called and treated. ``quiet``: only we move it."""
+    """How an account is to be called and treated. ``quiet``: only we move it. ``kind`` is said only of one that is
+    typed in, where no venue reports any."""
 
     address: str
     title: str
     quiet: bool
+    kind: str = ""
 
 
 def connect(
@@ -80,6 +82,7 @@ def stored(
 ) -> None:
     """Save the new connection with its credentials, and the accounts with the moment when the venue reported them."""
     connection.credentials, connection.created_at = sealed, at
+    connection.by_hand = venues.declared(connection.venue).by_hand
     connection.save(force_insert=True)
     ConnectionHealth.objects.create(connection=connection, reported=list(accounts), reported_at=reported_at)
     Account.objects.bulk_create(Account(connection=connection, **account) for account in accounts)
@@ -258,7 +261,8 @@ def why_taken(connection: Connection) -> str | None:
 
 
 def propose_set_up(*, connection: Connection, accounts: Sequence[SetUp], reason: str, by: User, at: datetime) -> Change:
-    """Propose to add reported accounts, and to rename or treat otherwise those that are there.
+    """Propose to add reported accounts, and to rename or treat otherwise those that are there. By hand no venue reports
+    any: there they are typed in.
 
     What would change nothing is left out. Raises changes.MayNotChange, changes.NotSaid, NotProposed.
     """
@@ -266,12 +270,16 @@ def propose_set_up(*, connection: Connection, accounts: Sequence[SetUp], reason:
         insist_on_right(SET_UP, by)
         lock()
         there, kinds = there_and_reported(connection)
+        if connection.by_hand:
+            kinds = {one.address: one.kind for one in accounts} | kinds
         problems, wanted = {}, []
         for one in accounts:
             if not one.title or len(one.title) > venues.TITLE_LENGTH or not one.title.isprintable():
                 problems[one.address] = f"Give it a title of at most {venues.TITLE_LENGTH} letters."
             elif one.address not in kinds:
                 problems[one.address] = f"The venue does not report an account {one.address}."
+            elif connection.by_hand and (wrong := why_not_typed(connection, one, kinds[one.address])):
+                problems[one.address] = wrong
             elif differs(there.get(one.address), one):
                 wanted.append({**asdict(one), "kind": kinds[one.address]})
         if problems:
@@ -281,6 +289,20 @@ def propose_set_up(*, connection: Connection, accounts: Sequence[SetUp], reason:
         said = {"accounts": sorted(wanted, key=lambda account: str(account["address"]))}
         insist_on_none_waiting(connection, said, by)
         return changes.propose(kind=SET_UP, subject=connection.subject, words=said, reason=reason, by=by, at=at)
+
+
+def why_not_typed(connection: Connection, typed: SetUp, kind: str) -> str | None:
+    """Why an account cannot be typed in like that. A venue's name and a slash would make its address look like that of
+    another connection's account, as an instruction names it."""
+    address = typed.address
+    if not address or len(address) > venues.ADDRESS_LENGTH or not address.isprintable() or address != address.strip():
+        return f"Give its address in at most {venues.ADDRESS_LENGTH} letters."
+    first, slash, _ = address.partition("/")
+    if slash and first in venues.titles():
+        return f"An address does not begin with {first}/; accounts of other connections are named like that."
+    if kind not in venues.declared(connection.venue).account_kinds:
+        return "Say what kind of account it is."
+    return None
 
 
 def insist_on_none_waiting(connection: Connection, said: Mapping[str, Any], by: User) -> None:
@@ -315,7 +337,7 @@ def confirm_set_up(*, change_id: int, by: User, digest: str, at: datetime) -> Co
         becomes: dict[str, Any] = {}
         for said in change.words["accounts"]:
             address = said["address"]
-            if kinds.get(address) != said["kind"]:
+            if kinds.get(address, said["kind"] if connection.by_hand else None) != said["kind"]:
                 raise NoLongerFits(f"Nothing was changed. The venue no longer reports the account {address} like this.")
             account = there.get(address) or Account(connection=connection, address=address, kind=said["kind"])
             was[address] = told(account) if account.pk else None

@@ -19,9 +19,10 @@ BEAT = "beat"
 CHORES = "chores"
 SENDS = "sends"
 READS = "reads"
+PLANS = "plans"
 ANCHORS = "anchors"
 
-QUEUES = (SENDS, READS, CHORES)
+QUEUES = (SENDS, READS, CHORES, PLANS)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ PARTS = {
         "worker of the ticks",
         "What is due waits, and nothing is lost.",
         "Start the worker of the queue “chores” again.",
+    ),
+    PLANS: Part(
+        "Plans are not being computed",
+        "planner",
+        "Whoever asked for one waits; no money hangs on it.",
+        "Start the worker of the queue “plans” again.",
     ),
     BEAT: Part(
         "Nothing is dispatched, settled or expired",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -122,8 +122,13 @@ def named(orders: QuerySet[StopOrder]) -> QuerySet[StopOrder]:
 
 def over(connection: Connection) -> Q:
     """The stop orders that stop everything over a connection."""
-    at_it = Q(scope=Scope.VENUE, venue=connection.venue) | Q(scope=Scope.CONNECTION, connection=connection)
-    return Q(scope=Scope.EVERYTHING) | at_it
+    return Q(scope=Scope.EVERYTHING) | at_one_of({connection})
+
+
+def at_one_of(connections: Collection[Connection]) -> Q:
+    """The stop orders of one of these connections, or of the venue of one."""
+    at_venue = Q(scope=Scope.VENUE, venue__in={one.venue for one in connections})
+    return at_venue | Q(scope=Scope.CONNECTION, connection__in=connections)
 
 
 def standing_over(connection: Connection) -> QuerySet[StopOrder]:
@@ -132,22 +137,30 @@ def standing_over(connection: Connection) -> QuerySet[StopOrder]:
 
 
 def standing_for(transfer: Transfer) -> StopOrder | None:
-    """The oldest stop order that stands in the way of a transfer."""
+    """The oldest stop order that stands in the way of a transfer; by hand, it may be of either account's venue."""
     accounts = [transfer.source_id, transfer.destination_id]
+    touched = {transfer.connection}
+    if transfer.connection.by_hand:
+        touched |= {transfer.source.connection, transfer.destination.connection}
     of_it = Q(scope=Scope.ASSET, asset=transfer.asset.upper()) | Q(scope=Scope.ACCOUNT, account__in=accounts)
-    return standing().filter(over(transfer.connection) | of_it).first()
+    return standing().filter(Q(scope=Scope.EVERYTHING) | at_one_of(touched) | of_it).first()
 
 
 def covered_by(order: StopOrder) -> Q:
     """The transfers that a stop order stands in the way of: ``standing_for`` seen from the other side."""
     narrow = {
         Scope.EVERYTHING: Q(pk__isnull=False),
-        Scope.VENUE: Q(connection__venue=order.venue),
-        Scope.CONNECTION: Q(connection=order.connection_id),
+        Scope.VENUE: touching("connection__venue", order.venue),
+        Scope.CONNECTION: touching("connection", order.connection_id),
         Scope.ASSET: Q(asset__iexact=order.asset),
         Scope.ACCOUNT: Q(source=order.account_id) | Q(destination=order.account_id),
     }
     return narrow[Scope(order.scope)]
+
+
+def touching(what: str, value: object) -> Q:
+    """The transfers over such a connection, or from or to an account of one: by hand, these differ."""
+    return Q((what, value)) | Q((f"source__{what}", value)) | Q((f"destination__{what}", value))
 
 
 def held_by(orders: Sequence[StopOrder]) -> list[int]:

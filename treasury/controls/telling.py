@@ -40,6 +40,11 @@ ASKS: Mapping[str, Asked] = {
         "It may have moved. The evidence about {} contradicts itself, and a colleague says what is true; you confirm "
         "or decline.",
     ),
+    "transfer.confirm": Asked(
+        "{}: what was done by hand waits for you",
+        "It may have moved. A colleague says whether {} was done by hand; you look at the evidence, and confirm or "
+        "decline.",
+    ),
     "connection.connect": Asked(
         "A new connection waits for you",
         "Nothing is changed yet. A colleague proposes to connect a venue; you look at whose login it is, and confirm "
@@ -48,6 +53,15 @@ ASKS: Mapping[str, Asked] = {
     "account.set_up": Asked(
         "The set-up of accounts waits for you",
         "Nothing is changed yet. A colleague proposes how accounts are set up; you confirm or decline.",
+    ),
+    "balance.state": Asked(
+        "A stated balance waits for you",
+        "Nothing is changed yet. A colleague states what an account holds that nobody can read; you look at the "
+        "evidence, and confirm or decline.",
+    ),
+    "bands.set": Asked(
+        "New bands wait for you",
+        "Nothing is changed yet. A colleague proposes how much accounts should hold; you confirm or decline.",
     ),
 }
 

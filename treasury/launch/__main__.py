@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> int:
         if command == "lint":
             return checks.lint(_with_database("test-postgres", durable=False))
         if command == "bench":
-            return _python(["-m", "tests.bench", *rest], _with_database("bench-postgres", durable=True))
+            failed = _python(["-m", "tests.bench", *rest], _with_database("bench-postgres", durable=True))
+            return failed or _python(["-m", "tests.bench_plans"], os.environ)  # it needs no database
         if command == "campaign":  # it starts, stops and restarts a database of its own
             return _python(["-m", "tests.campaign", *rest], os.environ)
     except (product.Refused, postgres.NotStarted) as error:

@@ -20,8 +20,8 @@ from treasury.launch.processes import ChildDied, Family, Signals, Stopped, say
 WEB_LIMIT = 60.0  # seconds until /healthz/ answers
 SIMULATORS_LIMIT = 30.0
 _NEEDED_DISK = 300_000_000  # bytes
-_QUEUES = ("sends", "reads", "chores")
-_STOP_ORDER = (("beat",), ("web",), _QUEUES, ("simulators",))
+_QUEUES = {"sends": 2, "reads": 2, "chores": 2, "plans": 1}  # and how many processes each of their workers has
+_STOP_ORDER = (("beat",), ("web",), tuple(_QUEUES), ("simulators",))
 _SIGN_INS = "maker, maker2, checker, checker2, auditor, admin, admin2"
 
 
@@ -127,15 +127,13 @@ def _start_product(family: Family, home: Path, port: int, *, practice: bool) -> 
         "worker",
         "-l",
         "WARNING",
-        "-c",
-        "2",
         "--without-gossip",
         "--without-mingle",
         "--without-heartbeat",
     )
     # A queue a worker: pgmq's long poll of an empty queue would hold up the ticks of the other, until they expire.
-    for queue in _QUEUES:
-        family.start(queue, *worker, "-n", f"{queue}@%h", "-Q", queue, again=True)
+    for queue, processes in _QUEUES.items():
+        family.start(queue, *worker, "-n", f"{queue}@%h", "-Q", queue, "-c", str(processes), again=True)
     schedule = str(home / "celerybeat-schedule")
     family.start("beat", *celery, "beat", "-l", "WARNING", "-s", schedule, "--pidfile=", again=True)
 

@@ -38,7 +38,7 @@ MINUS = "\u2212"
 def grouped(amount: Decimal) -> str:
     """The amount as people read it: "12 345.678", U+202F (no line breaks there) between groups
     of three, all its decimals, no exponent."""
-    whole, point, decimals = plain(abs(amount)).partition(".")
+    whole, point, decimals = plain(amount.copy_abs()).partition(".")
     groups = f"{int(whole):,}".replace(",", NARROW_SPACE)
     return f"{MINUS if amount < 0 else ''}{groups}{point}{decimals}"
 

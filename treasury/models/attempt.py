@@ -48,6 +48,10 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         """All but those that are proven to have moved nothing."""
         return self.exclude(outcome__in=NOTHING_MOVED)
 
+    def asked_of_people(self) -> AttemptQuerySet:
+        """Those after which somebody could move it by hand; what was to be repeated only records it."""
+        return self.filter(outcome=Outcome.CHALLENGE, transfer__connection__by_hand=True)
+
     def in_doubt(self, at: datetime) -> AttemptQuerySet:
         """Ended uncertain, or without an outcome although the call must be over."""
         return self.filter(models.Q(outcome=Outcome.UNCERTAIN) | models.Q(outcome=None, call_ends_at__lte=at))

@@ -17,7 +17,8 @@ class Change(models.Model):
     """``words`` is what would change, frozen with its digest; the decider confirms exactly these.
 
     ``kind`` is ``noun.verb`` and names who applies it: ``stop.release``, ``transfer.resolve``, ``contradiction.close``,
-    ``connection.connect``, ``account.set_up``. ``subject`` is the log's word for the thing that changes.
+    ``connection.connect``, ``account.set_up``, ``bands.set``, ``transfer.confirm``, ``balance.state``. ``subject``
+    is the log's word for the thing that changes.
     """
 
     kind = models.CharField(max_length=40)

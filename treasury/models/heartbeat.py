@@ -6,8 +6,8 @@ from django.db import models
 
 
 class Heartbeat(models.Model):
-    """When a part of the product last did its work: a queue's worker (sends, reads, chores), the clock (beat), or
-    whoever writes the anchors of the log (anchors)."""
+    """When a part of the product last did its work: a queue's worker (sends, reads, chores, plans), the clock (beat),
+    or whoever writes the anchors of the log (anchors)."""
 
     name = models.CharField(max_length=20, primary_key=True)
     at = models.DateTimeField(null=True, help_text="Null: it lives, and has not been able to work yet.")

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from itertools import groupby
 from typing import Any
 
-from treasury.models import Account, Balance, Band, Connection
+from django.db.models import Q, QuerySet
+
+from treasury.balances import holdings
+from treasury.controls import bands as setting
+from treasury.controls import stops
+from treasury.models import Account, Balance, Band, Connection, Direction, Scope, State, StopOrder, Transfer, Unit
+from treasury.models.clock import to_the_minute
+from treasury.rebalancing import feasible, on_its_way, suppose
+from treasury.rebalancing.on_its_way import Way
+from treasury.transfers import guards
+
+NOTHING = Decimal(0)
+NONE_READ = "not readable: no balance of it was ever read"
+UNSAID = "the venue does not say how much can be moved"
+ONLY: Mapping[str, str] = {Direction.GIVES: "it only gives", Direction.TAKES: "it only takes"}
 
 
 class Position(Enum):
@@ -47,11 +62,23 @@ class Stand:
     frozen: str
     no_giving: str
     no_taking: str
+    waiting: list[Transfer] = field(default_factory=list)  # what ``expected`` counts beside ``total``
+    reserved: Decimal = NOTHING  # of these, what leaves it
+    floor: Decimal = NOTHING  # what it must keep: its band's floor or the house's, whichever is more
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether there is a number at all, and a fresh one."""
+        return self.total is not None and not self.stale
 
 
 @dataclass(frozen=True)
 class Group:
-    """The accounts of one connection that have a band for one asset. ``total`` is None where one is not known."""
+    """The accounts of one connection that have a band for one asset.
+
+    ``total``: what they hold together once all that is on its way has moved; shares are taken of it. None where one of
+    them is not readable, or its number too old.
+    """
 
     connection: Connection
     asset: str
@@ -73,5 +100,216 @@ def read(
 ) -> list[Group]:
     """Every group, or those of the connection and asset, with its accounts; ``overrides`` as ``Plan.overrides``:
     {"bands": [{"account": 12, "asset": "USDT", "minimum": "…", "target": "…", "maximum": "…" or null}],
-    "balances": [{"account": 12, "asset": "USDT", "total": "…"}]}, supposed in place of what is stored."""
-    raise NotImplementedError
+    "balances": [{"account": 12, "asset": "USDT", "total": "…"}]}, supposed in place of what is stored.
+
+    The same few queries, however many groups. Raises suppose.NotSupposed.
+    """
+    supposed = suppose.read(overrides)
+    bands = _bands(connection, asset, supposed)
+    held = _held(bands, supposed, at)  # before what is on its way
+    observed = {key: one.observed_at for key, one in held.items() if not holdings.is_stale(one, at)}
+    ways = on_its_way.read(observed, at)
+    orders = list(stops.standing()) if bands else []
+    return [
+        _group(list(group), held, ways, orders, at)
+        for _, group in groupby(bands, key=lambda band: (band.account.connection_id, band.asset))
+    ]
+
+
+def drafts_of(group: Group) -> QuerySet[Transfer]:
+    """The drafts that touch these accounts: nobody has been asked about them, so that no number counts them."""
+    accounts = [stand.account.pk for stand in group.stands]
+    touching = Q(source__in=accounts) | Q(destination__in=accounts)
+    drafts = Transfer.objects.filter(touching, state=State.DRAFT, asset=group.asset)
+    return drafts.select_related("source__connection", "destination__connection", "maker").order_by("pk")
+
+
+def _bands(connection: Connection | None, asset: str, supposed: suppose.Supposed) -> list[Band]:
+    found, wanted = setting.current(), Account.objects.select_related("connection")
+    if connection is not None:
+        found, wanted = found.filter(account__connection=connection), wanted.filter(connection=connection)
+    if asset:
+        found = found.filter(asset=asset)
+    if not supposed.bands:
+        return list(found)
+    keys = [key for key in supposed.bands if not asset or key[1] == asset]
+    accounts = wanted.in_bulk([account for account, _ in keys])
+    return suppose.with_supposed(list(found), supposed, accounts)
+
+
+def _held(bands: Iterable[Band], supposed: suppose.Supposed, at: datetime) -> dict[on_its_way.Key, Balance]:
+    """What each band's account holds of its asset, as stored or as supposed; one that was never read is not named."""
+    accounts = {band.account_id: band.account for band in bands}
+    rows: dict[int, dict[str, Balance]] = {pk: {} for pk in accounts}
+    for one in Balance.objects.filter(account__in=accounts):
+        one.account = accounts[one.account_id]
+        rows[one.account_id][one.asset] = one
+    found = {}
+    for band in bands:
+        key = (band.account_id, band.asset)
+        held = rows[band.account_id].get(band.asset) or _never_held(band, list(rows[band.account_id].values()))
+        if key in supposed.totals:
+            held = _supposed(band, held, supposed.totals[key], at)
+        if held is not None:
+            found[key] = held
+    return found
+
+
+def _never_held(band: Band, others: Sequence[Balance]) -> Balance | None:
+    """An asset that an account never held has no row. Where the account was read whole, it is 0, as the venue said;
+    where people state what it holds, nobody has said so."""
+    read = [one.observed_at for one in others if one.total is not None]
+    if not read or len(read) < len(others) or band.account.connection.by_hand:
+        return None
+    # Each complete answer is about every asset that was ever held; its oldest number is as old as any of it.
+    return Balance(account=band.account, asset=band.asset, total=NOTHING, movable=NOTHING, observed_at=min(read))
+
+
+def _supposed(band: Band, held: Balance | None, total: Decimal, at: datetime) -> Balance:
+    """As much more or less can be moved as there is supposed to be."""
+    movable: Decimal | None = max(total, NOTHING)
+    if held is not None and held.total is not None:
+        movable = None if held.movable is None else max(held.movable + total - held.total, NOTHING)
+    return Balance(account=band.account, asset=band.asset, total=total, movable=movable, observed_at=at)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of one account before its group's total is."""
+
+    band: Band
+    held: Balance | None
+    way: Way
+    unreadable: str
+
+    @property
+    def expected(self) -> Decimal | None:
+        if self.held is None or self.held.total is None:
+            return None
+        expected: Decimal = self.held.total - self.way.going + self.way.coming
+        return expected
+
+
+def _group(
+    bands: Sequence[Band],
+    held: Mapping[on_its_way.Key, Balance],
+    ways: Mapping[on_its_way.Key, Way],
+    orders: Sequence[StopOrder],
+    at: datetime,
+) -> Group:
+    known = []
+    for band in bands:
+        key = (band.account_id, band.asset)
+        balance = held.get(key)
+        known.append(_Known(band, balance, ways.get(key) or Way(), _why_unreadable(balance, at)))
+    expected = [one.expected for one in known if not one.unreadable and one.expected is not None]
+    whole = sum(expected, NOTHING) if len(expected) == len(known) else None
+    stands = [_stand(one, whole, orders, at) for one in known]
+    connection, asset = bands[0].account.connection, bands[0].asset
+    places = [feasible.Place(one.account.title, one.band, one.expected, one.floor) for one in stands]
+    unmet = feasible.why_unmet(places, whole, asset=asset, where=connection.name)
+    return Group(connection, asset, stands, whole, unmet)
+
+
+def _why_unreadable(held: Balance | None, at: datetime) -> str:
+    """Why its number says nothing about now; empty where it does."""
+    if held is None:
+        return NONE_READ
+    if held.total is None:
+        return f"not readable: {held.problem}"
+    if holdings.is_stale(held, at):
+        return f"its balance is {_age(at - held.observed_at)} old: refresh first"
+    return ""
+
+
+def _age(age: timedelta) -> str:
+    minutes = int(age.total_seconds()) // 60
+    if minutes >= 120:
+        return f"{minutes // 60} hours"
+    return f"{minutes} minutes" if minutes > 1 else f"{int(age.total_seconds())} seconds"
+
+
+def _stand(known: _Known, whole: Decimal | None, orders: Sequence[StopOrder], at: datetime) -> Stand:
+    band, held, way = known.band, known.held, known.way
+    minimum, target, maximum = _in_amounts(band, whole)
+    expected = known.expected
+    position, off = _position(None if known.unreadable else expected, minimum, maximum)
+    return Stand(
+        account=band.account,
+        band=band,
+        balance=held,
+        total=None if held is None else held.total,
+        expected=expected,
+        minimum=minimum,
+        target=target,
+        maximum=maximum,
+        free=_free(band, held, way),
+        position=position,
+        off=off,
+        stale=held is not None and holdings.is_stale(held, at),
+        frozen=known.unreadable or way.frozen,
+        no_giving=_why_not(band, Direction.TAKES, orders) or _unsaid(held),
+        no_taking=_why_not(band, Direction.GIVES, orders),
+        waiting=way.transfers,
+        reserved=way.going,
+        floor=_floor(band),
+    )
+
+
+def _position(
+    expected: Decimal | None, minimum: Decimal | None, maximum: Decimal | None
+) -> tuple[Position, Decimal | None]:
+    """Where it stands, and how far outside. A band without a minimum in amounts is of shares of an unknown total."""
+    if expected is None or minimum is None:
+        return Position.UNKNOWN, None
+    if expected < minimum:
+        return Position.BELOW, minimum - expected
+    if maximum is not None and expected > maximum:
+        return Position.ABOVE, expected - maximum
+    return Position.INSIDE, NOTHING
+
+
+def _free(band: Band, held: Balance | None, way: Way) -> Decimal:
+    """The most that may leave it without anything arriving; never more than the dispatcher would let go."""
+    if held is None or held.total is None or held.movable is None:
+        return NOTHING
+    left: Decimal = min(held.movable, held.total) - way.going - _floor(band)
+    return max(left, NOTHING)
+
+
+def _floor(band: Band) -> Decimal:
+    floor: Decimal = band.floor
+    return max(floor, guards.floor_of_all(band.asset))
+
+
+def _in_amounts(band: Band, whole: Decimal | None) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
+    """All None where they are shares of an unknown total."""
+    if whole is None and band.unit == Unit.SHARE:
+        return None, None, None
+    return feasible.in_amounts(band, max(whole or NOTHING, NOTHING))
+
+
+def _unsaid(held: Balance | None) -> str:
+    return UNSAID if held is not None and held.total is not None and held.movable is None else ""
+
+
+def _why_not(band: Band, only: Direction, orders: Sequence[StopOrder]) -> str:
+    """Why nothing may leave it, or arrive: a stop order, or its own direction ``only``."""
+    for order in orders:
+        if _covers(order, band):
+            return (
+                f"{stops.covered(order)} is stopped since {to_the_minute(order.since)} by {order.who}: {order.reason}"
+            )
+    return ONLY[only] if band.direction == only else ""
+
+
+def _covers(order: StopOrder, band: Band) -> bool:
+    """Whether the stop order stands in the way of moving this asset from or to this account."""
+    connection = band.account.connection
+    return {
+        Scope.EVERYTHING: True,
+        Scope.VENUE: order.venue == connection.venue,
+        Scope.CONNECTION: order.connection_id == connection.pk,
+        Scope.ASSET: order.asset == band.asset.upper(),
+        Scope.ACCOUNT: order.account_id == band.account_id,
+    }[Scope(order.scope)]

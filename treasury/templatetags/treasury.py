@@ -12,8 +12,9 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from treasury.balances.holdings import is_stale
 from treasury.controls.stops import covered
-from treasury.models import StopOrder
+from treasury.models import Balance, StopOrder
 from treasury.models import amount as amounts
 from treasury.models.amount import grouped, plain
 from treasury.models.clock import on_the_clock as on_the_clock
@@ -73,6 +74,13 @@ def age(then: datetime, now: datetime) -> SafeString:
         then.astimezone(UTC).isoformat(timespec="seconds"),
         span(max(now - then, timedelta())),
     )
+
+
+@register.filter
+def read(balance: Balance, now: datetime) -> SafeString:
+    """When a balance was read, "6 min ago stale" where that is too long ago for its venue."""
+    old = format_html(' <span class="tag">{}</span>', "stale") if is_stale(balance, now) else ""
+    return format_html("{}{}", age(balance.observed_at, now), old)
 
 
 @register.filter

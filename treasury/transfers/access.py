@@ -78,6 +78,11 @@ def why_not_cancel(transfer: Transfer, user: User) -> str | None:
         return Forbidden("You no longer hold a role.")
     if transfer.state not in (State.DRAFT, State.SUBMITTED, State.APPROVED, State.CONFIRMING):
         return TooLate(f"{transfer.reference} is {label(transfer)}; it can no longer be cancelled.")
+    if transfer.state == State.CONFIRMING and transfer.connection.by_hand:
+        return TooLate(
+            f"Somebody may be moving {transfer.reference} by hand already. It is not cancelled: record that it was not "
+            "done instead."
+        )
     return None
 
 

@@ -23,7 +23,7 @@ from treasury.controls import stops
 from treasury.models import NOTHING_MOVED, Attempt, Kind, Outcome, State, Transfer
 from treasury.models.text import clean
 from treasury.pace import paced
-from treasury.transfers import contradictions, doubt, guards, instruction, lifecycle
+from treasury.transfers import by_hand, contradictions, doubt, guards, instruction, lifecycle
 from treasury.transfers.alarms import alarm
 from treasury.transfers.evidence import both_balances, storable, storable_amount, storable_record
 
@@ -66,19 +66,26 @@ def enter(transfer: Transfer, *, kind: Kind, at: datetime, action: str) -> Attem
 
 
 def enter_again(
-    *, reference: str, state: State, kind: Kind, action: str, at: datetime, allowed: Callable[[Transfer], bool]
+    *,
+    reference: str,
+    state: State,
+    kind: Kind,
+    action: str,
+    at: datetime,
+    allowed: Callable[[Transfer], bool],
+    among: tuple[guards.Guard, ...] = guards.SAME_AGAIN,
 ) -> Attempt | None:
     """Claim a further attempt with the same key and the same words: a re-send, or the repeat after a challenge.
 
-    A claim like any other: stops and expiry apply, and other words than the approved ones raise the alarm. None
-    when the transfer has moved on, when it is not ``allowed``, or when a guard objects.
+    A claim like any other: stops and expiry apply unless ``among`` says otherwise, and other words than the approved
+    ones raise the alarm. None when the transfer has moved on, when it is not ``allowed``, or when a guard objects.
     """
     with transaction.atomic(durable=True):
         stops.claim_lock()
         transfer = lifecycle.locked(reference)
         if transfer.state != state or not allowed(transfer):
             return None
-        found = guards.objection(transfer, at=at, among=guards.SAME_AGAIN)
+        found = guards.objection(transfer, at=at, among=among)
         if found is None:
             return enter(transfer, kind=kind, at=at, action=action)
         log.warning("%s: no %s now: %s", reference, kind.label.lower(), found.words)
@@ -190,7 +197,8 @@ def _step(transfer: Transfer, attempt: Attempt, answer: Answer, at: datetime, fa
 
     if isinstance(answer, Receipt):
         if answer.settled:
-            return advance(State.SETTLED, outcome=f"It moved. {title} confirmed it at once.")
+            moved = by_hand.in_words(transfer) or f"It moved. {title} confirmed it at once."
+            return advance(State.SETTLED, outcome=moved)
         return advance(State.DISPATCHED, due_at=at + LOOK_UP_AFTER)
     if attempt.outcome == Outcome.UNCERTAIN or doubt_before:
         Transfer.objects.filter(pk=transfer.pk).update(due_at=at + LOOK_UP_AFTER)

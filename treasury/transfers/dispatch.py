@@ -31,7 +31,9 @@ def dispatch(*, reference: str, now: Callable[[], datetime]) -> None:
 
 def read_source_if_old(*, reference: str, now: Callable[[], datetime]) -> None:
     """Before the claim: read the source's balance again where the stored one is older than a claim allows."""
-    transfer = Transfer.objects.select_related("source", "connection").get(reference=reference)
+    transfer = Transfer.objects.select_related("source__connection").get(reference=reference)
+    if transfer.source.connection.by_hand:  # nobody can ask for it; the guard says whether it is too old
+        return
     held = balance_of(transfer.source, transfer.asset)
     # A little less than the age leaves time for the claim; what settled since the reading makes it old as well.
     at = now()
@@ -42,7 +44,7 @@ def read_source_if_old(*, reference: str, now: Callable[[], datetime]) -> None:
         if not settled.exists():
             return
     try:
-        refresh(connection=transfer.connection, at=at)
+        refresh(connection=transfer.source.connection, at=at)
     except NotRead as problem:
         log.warning("%s: balance not read before the claim: %s", reference, problem)  # the guard holds it
 

@@ -14,11 +14,15 @@ from django.db import transaction
 from treasury import venues
 from treasury.balances import routes
 from treasury.balances.holdings import balance_of
-from treasury.models import Account, State, Transfer, User
+from treasury.models import Account, Connection, PlanLine, State, Transfer, User
 from treasury.models.amount import grouped, plain
-from treasury.transfers import access, guards, lifecycle
+from treasury.transfers import access, by_hand, guards, instruction, lifecycle
 
 WHOLE_DIGITS, DECIMALS = 24, 18
+NOBODY_BY_HAND = (
+    "Both accounts must belong to the same connection; no venue moves money to another. People can move it by hand "
+    "once two operators have connected a desk for that: Connections, Connect a venue, {}."
+)
 
 
 class Invalid(Exception):
@@ -47,6 +51,7 @@ def draft(
     at: datetime,
     draft_key: UUID | None = None,
     copied_from: Transfer | None = None,
+    planned: PlanLine | None = None,
 ) -> Transfer:
     """Save a new draft. The same ``draft_key`` by the same maker gives back the draft that it made before.
 
@@ -69,15 +74,17 @@ def draft(
             reference=f"TR-{number:06d}",
             draft_key=key,
             maker=maker,
-            connection=words.source.connection,
+            connection=carrier(words),
             source=words.source,
             destination=words.destination,
             asset=words.asset,
             amount=amount,
             reason=words.reason.strip(),
             copied_from=copied_from,
+            planned=planned,
         )
-        return lifecycle.begin(transfer, by=maker, at=at, facts=told(transfer))
+        facts = told(transfer) | ({"plan": planned.group.plan.reference, "line": planned.number} if planned else {})
+        return lifecycle.begin(transfer, by=maker, at=at, facts=facts)
 
 
 def redraft(*, reference: str, words: Words, maker: User, at: datetime) -> Transfer:
@@ -87,7 +94,7 @@ def redraft(*, reference: str, words: Words, maker: User, at: datetime) -> Trans
         access.insist(access.why_not_edit(transfer, maker))
         before = told(transfer)
         transfer.amount = checked(words, at)
-        transfer.connection = words.source.connection
+        transfer.connection = carrier(words)
         transfer.source, transfer.destination = words.source, words.destination
         transfer.asset, transfer.reason = words.asset, words.reason.strip()
         transfer.save(update_fields=["connection", "source", "destination", "asset", "amount", "reason"])
@@ -150,9 +157,9 @@ def checked(words: Words, at: datetime) -> Decimal:
     declared = venues.declared(source.connection.venue)
     if source == destination:
         problems["destination"] = "From and To are the same account; choose another one."
-    elif source.connection_id != destination.connection_id:
-        problems["destination"] = "Both accounts must belong to the same connection; no venue moves money to another."
-    elif not venues.has_route(source, destination):
+    elif by_hand.connection_for(source, destination) is None:
+        problems["destination"] = NOBODY_BY_HAND.format(" or ".join(venues.by_hand().values()))
+    elif source.connection_id == destination.connection_id and not venues.has_route(source, destination):
         problems["destination"] = f"{declared.title} has no route from {source.title} to {destination.title}."
     if "destination" not in problems and (refusal := why_not_asset(source, destination, words.asset, at)):
         problems["asset"] = refusal
@@ -165,8 +172,23 @@ def checked(words: Words, at: datetime) -> Decimal:
     return amount
 
 
+def carrier(words: Words) -> Connection:
+    """The connection over which it goes; ``checked`` has found that there is one."""
+    connection = by_hand.connection_for(words.source, words.destination)
+    assert connection is not None, "asked after checked"
+    return connection
+
+
 def why_not_asset(source: Account, destination: Account, asset: str, at: datetime) -> str | None:
-    """Why the venue would not move the asset from here to there; None also where it has not said."""
+    """Why the asset would not move from here to there; None also where the venue has not said.
+
+    Between two venues it must be known at the other one too, which may write usdt for USDT.
+    """
+    if source.connection_id != destination.connection_id:
+        there = routes.listed(destination.connection, at)
+        if not there or asset.upper() in {one.upper() for one in there}:
+            return None
+        return f"{venues.declared(destination.connection.venue).title} lists no asset called {asset}."
     assets = routes.known(source, destination, at)
     if assets is None or asset in assets:
         return None
@@ -206,8 +228,8 @@ def told(transfer: Transfer) -> dict[str, str]:
     """The words of a transfer, for the log."""
     return {
         "connection": transfer.connection.name,
-        "source": transfer.source.address,
-        "destination": transfer.destination.address,
+        "source": instruction.address_of(transfer.source, transfer.connection),
+        "destination": instruction.address_of(transfer.destination, transfer.connection),
         "asset": transfer.asset,
         "amount": plain(transfer.amount),
         "reason": transfer.reason,

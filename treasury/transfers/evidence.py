@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from treasury.balances.holdings import balance_of
+from treasury.balances.holdings import balance_of, code_at
 from treasury.models import Transfer
 from treasury.models.amount import fits, plain
 from treasury.models.text import clean
@@ -34,7 +34,7 @@ def both_balances(transfer: Transfer) -> dict[str, Any]:
     change of both is what people have to judge by."""
     found = {}
     for side, account in (("source", transfer.source), ("destination", transfer.destination)):
-        held = balance_of(account, transfer.asset)
+        held = balance_of(account, code_at(account, transfer.asset))
         if held is not None:
             found[side] = {
                 "total": None if held.total is None else plain(held.total),

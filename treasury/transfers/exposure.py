@@ -2,8 +2,9 @@
 
 Every transfer that may still take money out of an account is in exactly one of two sums, so that they add up:
 
-* ``at_risk``: its outcome is unknown, the venue took it longer ago than it takes to settle, or evidence speaks against
-  how it stands and two people have not said yet what is true;
+* ``at_risk``: its outcome is unknown, the venue took it longer ago than it takes to settle, it was to be done by hand
+  by now and nobody said whether it was, or evidence speaks against how it stands and two people have not said yet what
+  is true;
 * ``reserved``: none of that, and it is approved or in flight.
 
 ``risk_of`` is the one place that says whether and since when a transfer is money at risk: the header's count, the
@@ -24,7 +25,7 @@ from django.db.models.functions import Coalesce
 
 from treasury import venues
 from treasury.models import IN_FLIGHT, Attempt, Contradiction, LookUp, State, Transfer
-from treasury.transfers import queries
+from treasury.transfers import by_hand, queries
 
 if TYPE_CHECKING:  # the stubs are not there when the product runs
     from django_stubs_ext import WithAnnotations
@@ -146,7 +147,7 @@ def risk_of(transfer: Outgoing, at: datetime) -> Risk | None:
     if transfer.state == State.DISPATCHING and transfer.doubtful_since is not None:
         return Risk(transfer, Why.UNKNOWN, transfer.doubtful_since)
     if queries.is_overdue(transfer, at):
-        return Risk(transfer, Why.OVERDUE, transfer.changed_at)
+        return Risk(transfer, Why.OVERDUE, by_hand.late_since(transfer, at) or transfer.changed_at)
     return None
 
 
@@ -165,6 +166,8 @@ def known(risk: Risk, last: LookUp | None) -> str:
         return f"{against[:1].upper()}{against[1:].rstrip('.')}."
     if risk.why == Why.UNKNOWN:
         return f"It may have moved: no clear answer came. {asked(last)}"
+    if transfer.connection.by_hand:
+        return "It may have moved: its time to be done by hand is over, and two people have not said whether it was."
     title = venues.declared(transfer.connection.venue).title
     return f"{title} took it and has not settled it in its time. {asked(last)}"
 

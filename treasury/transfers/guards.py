@@ -11,22 +11,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import wraps
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Q, QuerySet, Sum
 
 from treasury import venues
-from treasury.balances.holdings import balance_of
+from treasury.balances.holdings import balance_of, stale_after
 from treasury.balances.moved import CONTRADICTED, MOVED, has_moved, moved, with_ruling
-from treasury.controls import restores, stops
+from treasury.controls import bands, restores, stops
 from treasury.controls.roles import groups_of
 from treasury.models import (
     IN_FLIGHT,
     NOTHING_MOVED,
+    Account,
     Attempt,
     Balance,
     Contradiction,
+    Outcome,
     State,
     StopOrder,
     Transfer,
@@ -35,7 +38,7 @@ from treasury.models import (
 )
 from treasury.models.amount import grouped
 from treasury.models.clock import to_the_minute
-from treasury.transfers import instruction
+from treasury.transfers import instruction, order
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +170,45 @@ def uncontradicted(transfer: Transfer, at: datetime) -> Objection | None:
     return None
 
 
+def its_predecessors(transfer: Transfer, at: datetime) -> Objection | None:
+    """Has everything settled that must settle first, and does the balance know of it?"""
+    firsts = list(with_ruling(order.waits_for(transfer)))
+    for first in firsts:
+        if first.contradicted:
+            return Hold(f"evidence contradicts how {first.reference} stands, which must settle first")
+        if first.state == State.SETTLED and first.ruled is False:
+            return Hold(
+                f"{first.reference} had to settle first, and two people found that it did not move; cancel this"
+            )
+        if first.state != State.SETTLED:
+            how = order.ENDINGS.get(State(first.state))
+            return Hold(
+                f"{first.reference} had to settle first, and {how}" if how else f"waits for {first.reference} to settle"
+            )
+    held = balance_of(transfer.source, transfer.asset)
+    late = next((first for first in firsts if held is None or held.observed_at <= first.changed_at), None)
+    if late is not None:
+        return Hold(f"the balance of {transfer.source.title} was read before {late.reference} had settled")
+    return None
+
+
+def patient(guard: Guard) -> Guard:
+    """What a predecessor brought may show late at the venue: until its time to settle is over once more, numbers that
+    do not fit hold the transfer back, and do not send it back to people."""
+
+    @wraps(guard)
+    def asked(transfer: Transfer, at: datetime) -> Objection | None:
+        found = guard(transfer, at)
+        if not isinstance(found, SendBack):
+            return found
+        for first in order.waits_for(transfer).select_related("connection").order_by("-changed_at"):
+            if at - first.changed_at <= venues.declared(first.connection.venue).settle_limit:
+                return Hold(f"{found.words}; {first.reference} has settled, and may not show yet")
+        return found
+
+    return asked
+
+
 def its_turn(transfer: Transfer, at: datetime) -> Objection | None:
     """May the venue be called now?"""
     wait = venues.why_wait(transfer.connection, "send", at)
@@ -209,9 +251,21 @@ def readable(transfer: Transfer, at: datetime) -> Objection | None:
     if held is None or held.movable is None or held.total is None:
         why = f": {held.problem}" if held and held.problem else ""
         return Hold(f"the balance of {transfer.source.title} is not readable{why}")
-    if not -CLOCKS_AGREE <= at - held.observed_at <= settings.BALANCE_MAX_AGE:
-        return Hold(f"the balance of {transfer.source.title} is not of now but of {held.observed_at:%H:%M:%S} UTC")
+    if not -CLOCKS_AGREE <= at - held.observed_at <= age_most(transfer.source):
+        when = f"{held.observed_at:%Y-%m-%d %H:%M:%S} UTC"
+        if transfer.source.connection.by_hand:
+            return Hold(f"the balance of {transfer.source.title} was last stated for {when}; state it anew")
+        return Hold(f"the balance of {transfer.source.title} is not of now but of {when[11:]}")
     return None
+
+
+def age_most(account: Account) -> timedelta:
+    """How old a balance may be that money is claimed by. One that people type in is good for as long as it is shown as
+    good: nobody can read it again."""
+    if account.connection.by_hand:
+        return stale_after(account.connection.venue)
+    most: timedelta = settings.BALANCE_MAX_AGE
+    return most
 
 
 def within_limit(transfer: Transfer, at: datetime) -> Objection | None:
@@ -221,11 +275,13 @@ def within_limit(transfer: Transfer, at: datetime) -> Objection | None:
     if limit is None:
         return None
     since = at - timedelta(hours=24)
-    # Whatever may have left within the day counts, whether it has settled or is unknown.
+    # Whatever may have left within the day counts, whether it has settled or is unknown; and so does what a person may
+    # do at any moment now.
+    waiting = Q(outcome=Outcome.CHALLENGE, transfer__state=State.CONFIRMING)
     first = (
         Attempt.objects.filter(transfer__connection=transfer.connection, transfer__asset=transfer.asset)
         .filter(claimed_at__gt=since)
-        .exclude(outcome__in=NOTHING_MOVED)
+        .filter(Q(outcome=None) | ~Q(outcome__in=NOTHING_MOVED) | waiting)
         .exclude(transfer=transfer)
         .values("transfer")
         .annotate(last=Max("claimed_at"))
@@ -241,6 +297,7 @@ def within_limit(transfer: Transfer, at: datetime) -> Objection | None:
     )
 
 
+@patient
 def unmoved(transfer: Transfer, at: datetime) -> Objection | None:
     """Has nobody else moved a quiet account?"""
     held = balance_of(transfer.source, transfer.asset)
@@ -264,11 +321,12 @@ def unmoved(transfer: Transfer, at: datetime) -> Objection | None:
     )
 
 
+@patient
 def enough(transfer: Transfer, at: datetime) -> Objection | None:
     """Is there enough, after what is on its way already, what was approved earlier, and what must stay?"""
     held = balance_of(transfer.source, transfer.asset)
     assert held is not None and held.movable is not None and held.total is not None, "asked after readable"
-    gone, floor = not_shown_yet(held, besides=transfer), floor_of(transfer.asset)
+    gone, floor = not_shown_yet(held, besides=transfer), floor_of(transfer.source, transfer.asset)
     left = min(held.movable - gone, held.total - gone - floor)
     earlier = approved_before(held, transfer)
     if transfer.amount <= left - earlier:
@@ -297,6 +355,7 @@ GUARDS: tuple[Guard, ...] = (
     uncontradicted,
     approved_since_restore,
     same_words,
+    its_predecessors,
     its_turn,
     no_twin,
     quorum,
@@ -311,17 +370,27 @@ GUARDS: tuple[Guard, ...] = (
 SAME_AGAIN: tuple[Guard, ...] = (expired, at_home, not_stopped, same_words, uncontradicted, its_turn, quorum)
 
 
+# For the repeat that records what people have done by hand already: no stop, limit or hour undoes it.
+DONE_BY_HAND: tuple[Guard, ...] = (same_words, uncontradicted)
+
+
 def usable(held: Balance, *, by: Transfer | None = None) -> Decimal | None:
     """What a new draft, or this transfer, may use: of what can be moved, less what is on its way, what was approved
     before it, and what must stay. None where that is not known; never below 0."""
     if held.movable is None or held.total is None:
         return None
-    gone = not_shown_yet(held, besides=by)
-    left: Decimal = min(held.movable - gone, held.total - gone - floor_of(held.asset)) - approved_before(held, by)
+    gone, floor = not_shown_yet(held, besides=by), floor_of(held.account, held.asset)
+    left: Decimal = min(held.movable - gone, held.total - gone - floor) - approved_before(held, by)
     return max(left, Decimal(0))
 
 
-def floor_of(asset: str) -> Decimal:
+def floor_of(account: Account, asset: str) -> Decimal:
+    """What the account keeps of the asset: what every account does, or what its band says, whichever is more."""
+    band = bands.band_of(account, asset)
+    return max(floor_of_all(asset), band.floor if band else Decimal(0))
+
+
+def floor_of_all(asset: str) -> Decimal:
     """What every account keeps of the asset."""
     floors: dict[str, Decimal] = settings.FLOORS
     return floors.get(asset.upper(), floors.get("*", Decimal(0)))  # venues write usdt and USDT

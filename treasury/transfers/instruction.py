@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from connectors.core.protocol import Instruction
-from treasury.models import Transfer
+from treasury.models import Account, Connection, Transfer
 from treasury.models.amount import plain
 
 FORMAT = 1
@@ -17,7 +17,10 @@ FORMAT = 1
 def compose(transfer: Transfer) -> str:
     """The canonical text: JSON, keys sorted, no spaces, UTF-8 as it is, the amount a plain decimal string.
 
-    Built from the stored row each time; the dispatcher composes it anew and compares digests before it sends.
+    Built from the stored row each time; the dispatcher composes it anew and compares digests before it sends. An
+    account is named by its address; one that is not of the transfer's own connection by
+    venue/environment/login/address, each of the first three without a slash of its own, so that no two accounts are
+    ever named alike.
     """
     assert transfer.key is not None, "an instruction has its key from submit on"
     words = {
@@ -28,12 +31,21 @@ def compose(transfer: Transfer) -> str:
         "environment": transfer.connection.environment,
         "login": transfer.connection.login,
         "connection": transfer.connection.name,
-        "source": transfer.source.address,
-        "destination": transfer.destination.address,
+        "source": address_of(transfer.source, transfer.connection),
+        "destination": address_of(transfer.destination, transfer.connection),
         "asset": transfer.asset,
         "amount": plain(transfer.amount),
     }
     return json.dumps(words, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def address_of(account: Account, within: Connection) -> str:
+    """An account in an instruction of this connection, as ``compose`` says."""
+    if account.connection_id == within.pk:
+        return account.address
+    login = account.connection
+    first = (word.replace("%", "%25").replace("/", "%2F") for word in (login.venue, login.environment, login.login))
+    return "/".join((*first, account.address))
 
 
 def digest(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection
 
 from treasury.audit.record import Actor, record
-from treasury.models import NEXT, AuditEntry, State, Transfer
+from treasury.models import ENDED, NEXT, AuditEntry, State, Transfer
 from treasury.transfers import bell, telling
 
 
@@ -77,6 +77,8 @@ def advance(
     telling.step(transfer, before=before, to=to, by=by, at=at)
     if to == State.SETTLED:
         bell.read_on_commit(transfer)
+    if to in ENDED:
+        bell.go_on_on_commit(transfer)
     return transfer
 
 

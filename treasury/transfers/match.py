@@ -27,7 +27,7 @@ from connectors.core.protocol import State as Found
 from treasury import venues
 from treasury.audit.record import Machine
 from treasury.balances import movements
-from treasury.balances.holdings import balance_of
+from treasury.balances.holdings import balance_of, code_at
 from treasury.balances.moved import moved, with_ruling
 from treasury.models import (
     Account,
@@ -143,8 +143,8 @@ def not_matching() -> QuerySet[Match]:
 
 def match(*, reference: str, now: Callable[[], datetime]) -> Match | None:
     """Compare one transfer that moved; None while there is nothing to say yet. Outside any transaction."""
-    transfer = moved(Transfer.objects.select_related("connection", "source", "destination")).filter(reference=reference)
-    one = transfer.first()
+    sides = ("connection", "source__connection", "destination__connection")
+    one = moved(Transfer.objects.select_related(*sides)).filter(reference=reference).first()
     if one is None:
         return None
     if by_record(one) is None and may_ask(one, now()):
@@ -251,26 +251,30 @@ def by_balances(transfer: Ruled) -> Finding | None:
         changed = change_of(account, transfer, attempt, reading(attempt.before, name))
         if changed is None:
             return None
-        sides.append(Side(account, transfer.asset, expected, changed))
+        sides.append(Side(account, code_at(account, transfer.asset), expected, changed))
         facts[name] = {"expected": plain(expected), "changed": plain(changed)}
     differing = [side.words for side in sides if side.changed != side.expected]
     return Finding(Basis.BALANCES, "; ".join(differing), facts)
 
 
 def sending_attempt(transfer: Transfer) -> Attempt | None:
-    """The first call that may have moved it: what was held before that one was held before any."""
+    """The first call that may have moved it, or after which people could: what was held before that one was held
+    before any."""
+    if transfer.connection.by_hand and (asked := transfer.attempts.asked_of_people().order_by("number").first()):
+        return asked
     return transfer.attempts.may_have_moved().order_by("number").first()
 
 
 def change_of(account: Account, transfer: Ruled, attempt: Attempt, before: Reading | None) -> Decimal | None:
     """How the account changed between the two readings, our other transfers taken off; None where it is not known."""
-    after = balance_of(account, transfer.asset)
+    asset = code_at(account, transfer.asset)
+    after = balance_of(account, asset)
     if before is None or before.total is None or after is None or after.total is None:
         return None
     if after.observed_at <= transfer.moved_by + movements.CALM:
         return None
-    near = movements.near_transfers(transfer.connection, since=before.at - movements.CALM)
-    others = [one for one in near.get((account.pk, transfer.asset), ()) if one.pk != transfer.pk]
+    near = movements.near_transfers(account.connection, since=before.at - movements.CALM)
+    others = [one for one in near.get((account.pk, asset), ()) if one.pk != transfer.pk]
     if not movements.is_calm(others, after.observed_at):
         return None
     change: Decimal = after.total - before.total

@@ -23,6 +23,7 @@ from treasury.models import (
     Transfer,
     User,
 )
+from treasury.transfers import by_hand
 from treasury.transfers.lifecycle import NoSuchTransfer
 
 if TYPE_CHECKING:  # the stubs are not there when the product runs
@@ -157,7 +158,9 @@ def in_flight(user: User) -> QuerySet[Transfer]:
 
 
 def is_overdue(transfer: Transfer, at: datetime) -> bool:
-    """Whether the venue took it longer ago than its settle limit."""
+    """Whether the venue took it longer ago than its settle limit, or nobody said in time what was done by hand."""
+    if by_hand.late_since(transfer, at) is not None:
+        return True
     if transfer.state != State.DISPATCHED:
         return False
     return bool(at - transfer.changed_at > venues.declared(transfer.connection.venue).settle_limit)

@@ -37,6 +37,11 @@ CONTRADICTED = Words(
     "{}: evidence contradicts how it stands",
     "It may have moved. Evidence still contradicts how {} stands; two people must say what is true.",
 )
+NOT_SAID = Words(
+    "transfer.doubt",
+    "{}: nobody has said whether it was done",
+    "It may have moved. {} was to be done by hand, its time is over, and two people have not said whether it was.",
+)
 WORDS: Mapping[exposure.Why, Words] = {
     exposure.Why.UNKNOWN: UNKNOWN,
     exposure.Why.OVERDUE: OVERDUE,
@@ -61,4 +66,9 @@ def doubts(at: datetime) -> None:
         if lasted >= timedelta(0):
             once = f"{risk.since:%Y%m%dT%H%M%S}:{lasted // paced(AGAIN_EVERY)}"
             with transaction.atomic():
-                about(risk.transfer, WORDS[risk.why], to=people(OPERATORS), at=at, once=once)
+                about(risk.transfer, words_of(risk), to=people(OPERATORS), at=at, once=once)
+
+
+def words_of(risk: exposure.Risk) -> Words:
+    by_hand = risk.why == exposure.Why.OVERDUE and risk.transfer.connection.by_hand
+    return NOT_SAID if by_hand else WORDS[risk.why]

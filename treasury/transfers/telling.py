@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from treasury.audit.record import Actor
 from treasury.controls import stops
-from treasury.controls.roles import OPERATORS, people
+from treasury.controls.roles import MAKERS, OPERATORS, people
 from treasury.models import Contradiction, State, Transfer, User
 from treasury.notices.outbox import beside, tell
 
@@ -49,6 +49,11 @@ STOPPED = Words(
     "{} was approved and is held by a stop order",
     "Nothing moved yet. {} was approved and is held by a stop order; it is not sent before two people release that.",
 )
+TO_DO = Words(
+    "transfer.confirm",
+    "{} is to be done by hand",
+    "Nothing moved yet. {} is approved: somebody moves it at the venues' own screens and then says so on its page.",
+)
 RESOLVED: Mapping[State, Words] = {
     State.SETTLED: Words(
         "transfer.settle",
@@ -68,6 +73,10 @@ def step(transfer: Transfer, *, before: State, to: State, by: Actor, at: datetim
     if words := ASKS.get((before, to)):
         with beside(transfer.reference):
             about(transfer, words, to=deciders(transfer), at=at, once=str(transfer.round))
+    elif to == State.CONFIRMING and transfer.connection.by_hand:
+        with beside(transfer.reference):
+            doers = people(MAKERS, OPERATORS)
+            about(transfer, TO_DO, to=doers, at=at, once=str(transfer.round))
     elif to in TELLS and _concerns_maker(transfer, before, to, by):
         with beside(transfer.reference):
             about(transfer, _words(transfer, to, by), to=[transfer.maker], at=at, once=str(transfer.round))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from treasury import venues
-from treasury.balances.holdings import balance_of
+from treasury.balances.holdings import balance_of, code_at
 from treasury.controls import heartbeats, stops
 from treasury.models import (
     IN_FLIGHT,
@@ -19,15 +20,16 @@ from treasury.models import (
     Contradiction,
     Decision,
     LookUp,
+    PlanLine,
     State,
     Transfer,
     User,
 )
 from treasury.models.text import clean
 from treasury.templatetags.treasury import on_the_clock
-from treasury.transfers import access, draft, guards, queries
+from treasury.transfers import access, by_hand, draft, guards, order, queries
 from treasury.transfers.approve import still_missing
-from treasury.web import doubt, timeline
+from treasury.web import done, doubt, timeline
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,14 @@ class LookUps:
     @property
     def last(self) -> LookUp:
         return self.rows[-1]
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """What goes before or after it. ``seen``: this person may look at it; a draft is its maker's own."""
+
+    transfer: Transfer
+    seen: bool
 
 
 @dataclass(frozen=True)
@@ -78,11 +88,26 @@ def context_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]
         "poll": "5s" if transfer.state == State.SUBMITTED else "2s",
         "stop": None if transfer.has_ended else stops.standing_for(transfer),
         "doubt": doubt.of(transfer, person, at),
+        "line": line_of(transfer),
+        "firsts": neighbours(order.waits_for(transfer), person),
+        "laters": neighbours(order.come_after(transfer), person),
         "said": doubt.Said(),
+        "by_hand": done.of(transfer, person, at),
         "refused": "",
         "differences": [],
         **rights_of(transfer, person, at),
     }
+
+
+def line_of(transfer: Transfer) -> PlanLine | None:
+    """The line of a plan that it was drafted from."""
+    if transfer.planned_id is None:
+        return None
+    return PlanLine.objects.select_related("group__plan").get(pk=transfer.planned_id)
+
+
+def neighbours(others: Iterable[Transfer], person: User) -> list[Neighbour]:
+    return [Neighbour(one, one.state != State.DRAFT or one.maker_id == person.pk) for one in others]
 
 
 def is_live(transfer: Transfer) -> bool:
@@ -141,7 +166,7 @@ def effects_of(transfer: Transfer) -> list[Effect]:
 
 
 def effect(side: str, account: Account, asset: str, change: Decimal) -> Effect:
-    balance = balance_of(account, asset)
+    balance = balance_of(account, code_at(account, asset))
     after = None if balance is None or balance.total is None else balance.total + change
     return Effect(side=side, account=account, balance=balance, after=after)
 
@@ -158,6 +183,8 @@ def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: dateti
         return correction(transfer, corrected)
     if transfer.has_ended:
         return transfer.outcome
+    if key == "confirming" and transfer.connection.by_hand:
+        return waits_by_hand(transfer, at)
     if key == "confirming":
         who = venues.declared(transfer.connection.venue).confirmed_by
         return f"Nothing moved yet. It waits for {who} to confirm it{confirm_by(transfer)}."
@@ -168,7 +195,9 @@ def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: dateti
     sentences = {
         "draft": "Nothing moved. It is a draft; nobody has been asked yet.",
         "submitted": f"Nothing moved. It has {approvals.have} of {approvals.need} approvals.",
-        "approved": "Nothing moved yet. It is approved and will be sent in a moment.",
+        "approved": "Nothing moved yet. It is approved and will be sent in a moment."
+        if not transfer.connection.by_hand
+        else "Nothing moved yet. It is approved; in a moment it may be moved by hand.",
         "held": held(transfer.held),
         "sending": "It is being sent. Until the venue answers, take it as moving.",
         "sent": "The venue took it. The money is on its way.",
@@ -180,6 +209,21 @@ def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: dateti
     if key == "sent" and queries.is_overdue(transfer, at):
         return "The venue took it and has not settled it in its usual time. Look at the venue; do not draft it again."
     return sentences[key]
+
+
+def waits_by_hand(transfer: Transfer, at: datetime) -> str:
+    """Of what somebody is to do, has done or may have done: nobody knows before two people have said it."""
+    if moved := by_hand.in_words(transfer):
+        return f"{moved} It is being recorded."
+    if by_hand.late_since(transfer, at) is not None:
+        return (
+            f"We do not know whether it moved: it was to be done by hand{confirm_by(transfer)}, and nobody has said "
+            "whether it was. Look at both venues; do not draft it again."
+        )
+    return (
+        f"It is approved, and somebody may move it by hand{confirm_by(transfer)}. Until people say what was done, take "
+        "it as moving."
+    )
 
 
 def unknown(transfer: Transfer) -> str:

@@ -12,10 +12,11 @@ from django.utils import timezone
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_POST, require_safe
 
-from treasury.controls import changes, connections, stops
+from treasury.balances import typed as balances
+from treasury.controls import bands, changes, connections, stops
 from treasury.controls.roles import groups_of
 from treasury.models import Change
-from treasury.transfers import contradictions, resolve
+from treasury.transfers import by_hand, contradictions, resolve
 from treasury.web import proposals, refusals
 from treasury.web.htmx import Request, answer, go, noted, typed, wants_part, whole
 from treasury.web.pages import page_of
@@ -46,12 +47,28 @@ def confirm_set_up(request: Request, change: int, digest: str, at: datetime) -> 
     return connections.confirm_set_up(change_id=change, by=request.user, digest=digest, at=at)
 
 
+def confirm_bands(request: Request, change: int, digest: str, at: datetime) -> object:
+    return bands.confirm(change_id=change, by=request.user, digest=digest, at=at)
+
+
+def confirm_done(request: Request, change: int, digest: str, at: datetime) -> object:
+    said = typed(request, "typed")
+    return by_hand.confirm_done(change_id=change, by=request.user, digest=digest, typed=said, at=at)
+
+
+def confirm_balance(request: Request, change: int, digest: str, at: datetime) -> object:
+    return balances.confirm(change_id=change, by=request.user, digest=digest, at=at)
+
+
 CONFIRM: Mapping[str, Callable[[Request, int, str, datetime], object]] = {
     stops.RELEASE: confirm_release,
     resolve.RESOLVE: confirm_resolve,
     contradictions.CLOSE: confirm_close,
     connections.CONNECT: confirm_connect,
     connections.SET_UP: confirm_set_up,
+    bands.SET: confirm_bands,
+    by_hand.DONE: confirm_done,
+    balances.STATE: confirm_balance,
 }
 
 

@@ -80,6 +80,33 @@ class AccountForm(forms.Form):
         return SetUp(str(self.prefix), said["title"], said["treated"] == QUIET)
 
 
+class TypedForm(AccountForm):
+    """An account that no venue reports."""
+
+    prefix = "typed"
+    address = forms.CharField(
+        max_length=venues.ADDRESS_LENGTH,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "class": "mono"}),
+        error_messages={"required": "Give its address."},
+    )
+    kind = forms.ChoiceField()
+
+    def __init__(self, venue: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kind = self.fields["kind"]
+        assert isinstance(kind, forms.ChoiceField)
+        kind.choices = list(venues.declared(venue).account_kinds.items())
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether anybody wrote anything into it."""
+        return any(str(self[name].data or "").strip() for name in ("address", "title"))
+
+    def set_up(self) -> SetUp:
+        said = self.cleaned_data
+        return SetUp(said["address"], said["title"], said["treated"] == QUIET, said["kind"])
+
+
 class WhyForm(forms.Form):
     reason = reason()
 
@@ -144,17 +171,19 @@ def accounts(request: Request, connection_id: int) -> HttpResponse:
         verbs.insist_on_right(SET_UP, request.user)
     except refusals.REFUSALS as refusal:
         return refusals.refuse(request, refusal, action=SET_UP, subject=connection.subject)
+    new = TypedForm(connection.venue, request.POST or None) if connection.by_hand else None
     if request.method != "POST":
-        return accounts_shown(request, connection, rows_of(connection, None), WhyForm())
+        return accounts_shown(request, connection, rows_of(connection, None), WhyForm(), new)
     rows, why = rows_of(connection, request.POST), WhyForm(request.POST)
     posted = [row for row in rows if row.form.is_bound]
     counted = [row for row in posted if row.account or f"{row.address}-wanted" in request.POST]
-    if not all([why.is_valid(), *(row.form.is_valid() for row in counted)]):
-        return accounts_shown(request, connection, rows, why, status=422)
+    forms_ = [row.form for row in counted] + ([new] if new is not None and new.is_typed else [])
+    if not all([why.is_valid(), *(one.is_valid() for one in forms_)]):
+        return accounts_shown(request, connection, rows, why, new, status=422)
     try:
         change = verbs.propose_set_up(
             connection=connection,
-            accounts=[row.form.set_up() for row in counted],
+            accounts=[one.set_up() for one in forms_],
             reason=why.cleaned_data["reason"],
             by=request.user,
             at=timezone.now(),
@@ -163,9 +192,11 @@ def accounts(request: Request, connection_id: int) -> HttpResponse:
         for row in counted:
             if sentence := wrong.problems.get(row.address):
                 row.form.add_error("title", sentence)
+        if new is not None and new.is_typed and (sentence := wrong.problems.get(new.cleaned_data["address"])):
+            new.add_error("address", sentence)
         if "" in wrong.problems:
             why.add_error(None, wrong.problems[""])
-        return accounts_shown(request, connection, rows, why, status=422)
+        return accounts_shown(request, connection, rows, why, new, status=422)
     except refusals.REFUSALS as refusal:
         return refusals.refuse(request, refusal, action=SET_UP, subject=connection.subject)
     return go(request, address_of(change))
@@ -191,7 +222,7 @@ def rows_of(connection: Connection, posted: Any) -> list[Row]:
 
 
 def accounts_shown(
-    request: Request, connection: Connection, rows: list[Row], why: WhyForm, status: int = 200
+    request: Request, connection: Connection, rows: list[Row], why: WhyForm, new: TypedForm | None, status: int = 200
 ) -> HttpResponse:
     health = ConnectionHealth.objects.filter(connection=connection).first()
     kinds = venues.declared(connection.venue).account_kinds
@@ -203,6 +234,7 @@ def accounts_shown(
         "others": [(row, kinds.get(row.kind, row.kind)) for row in rows if not row.account],
         "reported_at": health.reported_at if health else None,
         "why": why,
+        "new": new if new is None or new.is_typed else TypedForm(connection.venue),
         "wrong": status == 422,
     }
     return answer(request, "connections/accounts.html", "connections/_accounts.html", context, status=status)

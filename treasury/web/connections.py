@@ -14,7 +14,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from treasury import venues
+from treasury.balances.holdings import stale_after
 from treasury.balances.refresh import ask, is_awaited
+from treasury.balances.typed import STATE
 from treasury.controls import changes, stops
 from treasury.controls.connections import CONNECT
 from treasury.controls.connections import proposals as proposed
@@ -98,6 +100,7 @@ def waiting_for_two(person: User, at: datetime) -> dict[str, Any]:
     return {
         "at": at,
         "may_propose": may_propose,
+        "may_state": may_state(person),
         "waiting": [(one, may_propose and one.change.kind == CONNECT and not one.awaits_look) for one in waiting],
         "more": more,
         "asking": any(one.awaits_look for one in waiting),
@@ -132,11 +135,17 @@ def shown(request: Request, connection: Connection) -> HttpResponse:
         return redirect(f"{reverse('connections')}#connection-{connection.pk}")
     at = timezone.now()
     login = login_of(connection, at)
-    context = {"at": at, "login": login, "may_propose": changes.why_not_propose(CONNECT, request.user) is None}
+    may_propose = changes.why_not_propose(CONNECT, request.user) is None
+    context = {"at": at, "login": login, "may_propose": may_propose, "may_state": may_state(request.user)}
     response = answer(request, "connections/show.html", "connections/_connection.html", context)
     if request.method == "GET" and not login.awaited:
         response.status_code = STOP_POLLING
     return response
+
+
+def may_state(person: User) -> bool:
+    """Whether this person may state what an account holds that no API reads."""
+    return changes.why_not_propose(STATE, person) is None
 
 
 def connections() -> QuerySet[Connection]:
@@ -170,11 +179,13 @@ def conditions_of(connection: Connection, health: ConnectionHealth | None, at: d
     stopped = [
         Condition("stopped", "Stopped", f"because {order.reason.rstrip('.')}, says {order.who}.") for order in standing
     ]
-    return [*stopped, reading_of(health, at, stopped=bool(stopped))]
+    return [*stopped, reading_of(health, at, stopped=bool(stopped), by_hand=connection.by_hand)]
 
 
-def reading_of(health: ConnectionHealth | None, at: datetime, *, stopped: bool) -> Condition:
+def reading_of(health: ConnectionHealth | None, at: datetime, *, stopped: bool, by_hand: bool = False) -> Condition:
     because = f"because {health.problem.rstrip('.')}." if health and health.problem else ""
+    if by_hand:
+        return Condition("confirming", "By hand", "People move its money, and state what it holds.")
     if health and health.limited_until and health.limited_until > at:
         return Condition("limited", f"Limited until {on_the_clock(health.limited_until)}", because)
     if health and because and (health.read_again_at or health.read_at is None):
@@ -211,6 +222,16 @@ def clock_in_words(offset_ms: int | None) -> str:
 def facts_of(venue: str) -> list[tuple[str, str]]:
     """What the venue's module declares, in sentences."""
     declared = venues.declared(venue)
+    if declared.by_hand:
+        return [
+            ("Moving", "One of you does it at the venues' own screens, once it is approved."),
+            ("Recording", "That person says with evidence what was done; a checker who did not draft it confirms it."),
+            ("In time", f"Not said within {length(declared.settle_limit)}, it is money at risk. It never expires."),
+            (
+                "Balances",
+                f"Stated with evidence by one, confirmed by another; stale after {length(stale_after(venue))}.",
+            ),
+        ]
     facts = [
         ("Amounts", decimals_in_words(venue)),
         ("Sending again", resend_in_words(venue)),

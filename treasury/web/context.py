@@ -18,7 +18,18 @@ from treasury.models import Scope, StopOrder, User
 from treasury.transfers import exposure, queries
 from treasury.web.htmx import wants_part
 
-SECTIONS = ("transfers", "approvals", "changes", "connections", "stops", "reconciliation", "audit")
+SECTIONS = (
+    "balances",
+    "transfers",
+    "approvals",
+    "changes",
+    "connections",
+    "stops",
+    "reconciliation",
+    "rebalancing",
+    "audit",
+)
+PARTS_OF = {"plans": "rebalancing", "bands": "rebalancing"}  # addresses of their own that belong to a section
 ON_THE_OVERVIEW = ("stop", "refresh")  # steps whose answer is the overview, wherever their address lies
 
 WHAT_STOPS: Mapping[str, str] = {
@@ -78,4 +89,5 @@ def section_of(request: HttpRequest) -> str:
         with suppress(ValueError):  # whatever was sent in its place
             path = urlsplit(request.headers.get("HX-Current-URL", "")).path
     first = path.strip("/").partition("/")[0]
+    first = PARTS_OF.get(first, first)
     return first if first in SECTIONS and step not in ON_THE_OVERVIEW else "overview"

@@ -68,8 +68,8 @@ def of(transfer: Transfer, person: User, at: datetime) -> Doubt:
 def question_of(transfer: Transfer, person: User, at: datetime) -> Question | None:
     """Of a transfer in doubt, or one that the venue took and has not settled in its time. None of any other."""
     doubtful = transfer.state == State.DISPATCHING and transfer.attempts.in_doubt(at).exists()
-    if not doubtful and not queries.is_overdue(transfer, at):
-        return None
+    if transfer.state == State.CONFIRMING or not (doubtful or queries.is_overdue(transfer, at)):
+        return None  # what people do by hand, they say in another way
     why_not_now = resolve.why_not_yet(transfer, at) or ""
     return asked(resolve.RESOLVE, resolve.proposed(transfer), transfer, person, at, why_not_now)
 

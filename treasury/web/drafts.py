@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,12 +15,12 @@ from django.views.decorators.http import require_http_methods
 
 from treasury import venues
 from treasury.balances import routes
-from treasury.balances.holdings import all_balances, balance_of
-from treasury.models import Account, Transfer
+from treasury.balances.holdings import all_balances, balance_of, is_stale
+from treasury.models import Account, Balance, Transfer
 from treasury.models.amount import plain
 from treasury.templatetags.treasury import amount as in_groups
 from treasury.templatetags.treasury import span
-from treasury.transfers import access, guards
+from treasury.transfers import access, by_hand, guards
 from treasury.transfers.draft import Invalid, Words, draft, redraft, spelled, why_not_asset, why_not_held
 from treasury.web import refusals
 from treasury.web.htmx import Request, answer, go
@@ -29,6 +29,10 @@ from treasury.web.transfers import seen
 NAMED_IN_A_HINT = 3  # movable amounts in a sentence; an account may hold hundreds of assets
 LISTED_IN_A_HINT = 12  # names of assets in a sentence
 EXAMPLE = "USDT"
+BY_HAND = (
+    "No venue moves this: people do, over {}. Once it is approved it waits until somebody has moved it at the venues' "
+    "own screens and says so, and another confirms that."
+)
 
 
 class DraftForm(forms.Form):
@@ -203,8 +207,10 @@ class WhyNot:
 def why_not(source: Account, accounts: list[Account]) -> list[WhyNot]:
     """Every other account that no route leads to, those with the same reason together."""
     title = venues.declared(source.connection.venue).title
-    apart = [one for one in accounts if one.connection_id != source.connection_id]
-    here = [one for one in accounts if one not in apart and one != source]
+    elsewhere = [one for one in accounts if one.connection_id != source.connection_id]
+    by_people = elsewhere and by_hand.connection_for(source, elsewhere[0]) is not None
+    apart = [] if by_people else elsewhere
+    here = [one for one in accounts if one not in elsewhere and one != source]
     unreached = [one for one in here if not venues.has_route(source, one)]
     groups = [
         WhyNot(unreached, f"{title} has no route from {source.title} to"),
@@ -226,6 +232,10 @@ def moves_of(source: Account, destination: Account, asset: str, at: datetime) ->
     """What moves on the route, of what the source holds; a worker is asked when that is not known."""
     title = venues.declared(source.connection.venue).title
     held = source.balances.exclude(total=0).order_by("asset").values_list("asset", flat=True)
+    carrier = by_hand.connection_for(source, destination)
+    if carrier is not None and carrier.by_hand:
+        refusal = why_not_asset(source, destination, asset, at) if asset else None
+        return Moves(refusal or BY_HAND.format(carrier), list(held))
     known = routes.known(source, destination, at)
     if known is not None:
         moving = [one for one in held if one in known]
@@ -264,7 +274,7 @@ def limits_in_words(source: Account | None, asset: str, at: datetime) -> str:
     if source is None:
         return "Choose From, and this says what can be moved."
     declared = venues.declared(source.connection.venue)
-    movable = all_movable(source) if not asset else movable_of(source, asset, at)
+    movable = all_movable(source, at) if not asset else movable_of(source, asset, at)
     if declared.amount_decimals is None:
         return (
             f"{movable} {declared.title} does not say how many decimals it takes: it decides when it is sent, and a "
@@ -273,13 +283,14 @@ def limits_in_words(source: Account | None, asset: str, at: datetime) -> str:
     return f"{movable} {declared.title} takes at most {declared.amount_decimals} decimals."
 
 
-def all_movable(source: Account) -> str:
+def all_movable(source: Account, at: datetime) -> str:
     held = list(source.balances.filter(movable__gt=0).order_by("asset"))
     if not held:
         return f"Nothing of {source.title} can be moved now."
     named = [f"{in_groups(one.movable)} {one.asset}" for one in held[:NAMED_IN_A_HINT]]
     more = f" and {len(held) - NAMED_IN_A_HINT} more" if len(held) > NAMED_IN_A_HINT else ""
-    return f"Movable of {source.title}: {', '.join(named)}{more}."
+    oldest = min(held, key=lambda one: one.observed_at)
+    return f"Movable of {source.title}: {', '.join(named)}{more}. {read_in_words(oldest, at)}"
 
 
 def movable_of(source: Account, asset: str, at: datetime) -> str:
@@ -292,8 +303,13 @@ def movable_of(source: Account, asset: str, at: datetime) -> str:
         return f"The venue does not say how much {asset} of {source.title} can be moved."
     left = guards.usable(held)
     spoken_for = "" if left == held.movable else f" of {in_groups(held.movable)}: the rest is spoken for, or must stay"
-    read = f"Read {span(at - held.observed_at)} ago."
-    return f"{in_groups(left)} {asset} of {source.title} can be moved{spoken_for}. {read}"
+    return f"{in_groups(left)} {asset} of {source.title} can be moved{spoken_for}. {read_in_words(held, at)}"
+
+
+def read_in_words(held: Balance, at: datetime) -> str:
+    """How old a number is; a stale one says so, for what is typed by it may no longer be there."""
+    age = f"{span(max(at - held.observed_at, timedelta()))} ago"
+    return f"Read {age}: stale, so it may be otherwise by now." if is_stale(held, at) else f"Read {age}."
 
 
 def asked_for(request: Request) -> dict[str, str]:

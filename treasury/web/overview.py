@@ -22,6 +22,8 @@ from treasury.templatetags.treasury import places
 from treasury.transfers import exposure, match, queries
 from treasury.transfers.exposure import Exposure, Exposures, Total
 from treasury.web.htmx import STOP_POLLING, Request, answer, wants_part
+from treasury.web.progress import progress_of
+from treasury.web.totals import what_we_hold
 
 NAMED_AS_NOTHING = 12  # an account may hold nothing of hundreds of assets
 NAMED_AT_RISK = 3  # assets in the tile; the list below names each transfer
@@ -117,7 +119,8 @@ def context_of(person: User, at: datetime) -> dict[str, Any]:
     flying = list(queries.with_standing(queries.in_flight(person), at)[:20])
     balances = list(all_balances()) if groups else []
     exposures = exposure.read(at) if groups else Exposures({})
-    logins = logins_at(at, balances, exposures) if groups else []
+    connections = list(Connection.objects.select_related("health").prefetch_related("accounts")) if groups else []
+    logins = logins_at(at, connections, balances, exposures)
     for_you = list(queries.with_standing(queries.waiting_for(person, at), at)[:10])
     drafts = list(queries.with_standing(queries.own_drafts(person), at)[:10])
     return {
@@ -127,6 +130,9 @@ def context_of(person: User, at: datetime) -> dict[str, Any]:
         "letters": post.troubled(at) if OPERATORS in groups else None,
         "may_draft": MAKERS in groups,
         "logins": logins,
+        "held": what_we_hold(balances, connections, at) if groups else None,
+        "reporting": settings.REPORTING_CURRENCY,
+        "progress": progress_of(connections, at),
         "waiting": for_you,
         "drafts": drafts,
         "flying": flying,
@@ -156,7 +162,9 @@ def at_risk_of(exposures: Exposures, at: datetime) -> AtRisk | None:
     )
 
 
-def logins_at(at: datetime, balances: list[Balance], exposures: Exposures) -> list[Login]:
+def logins_at(
+    at: datetime, connections: list[Connection], balances: list[Balance], exposures: Exposures
+) -> list[Login]:
     held: dict[int, list[Holding]] = {}
     for one in balances:
         spoken_for = exposures.held.get((one.account_id, one.asset), Exposure())
@@ -164,7 +172,6 @@ def logins_at(at: datetime, balances: list[Balance], exposures: Exposures) -> li
         held.setdefault(one.account_id, []).append(holding)
     released = stops.releases_proposed()
     orders = [Stopped(order, released.get(order.pk)) for order in stops.standing()]
-    connections = Connection.objects.select_related("health").prefetch_related("accounts")
     return [login_at(one, held, [each for each in orders if is_over(each.order, one)], at) for one in connections]
 
 

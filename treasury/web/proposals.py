@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.urls import reverse
 
 from treasury import venues
-from treasury.controls import changes, connections, stops
+from treasury.balances import typed as balances
+from treasury.controls import bands, changes, connections, stops
 from treasury.controls.roles import groups_of
 from treasury.models import (
     Account,
@@ -24,13 +26,17 @@ from treasury.models import (
     Transfer,
     User,
 )
+from treasury.models.amount import grouped
+from treasury.models.clock import on_the_clock
+from treasury.rebalancing import feasible
 from treasury.templatetags.actors import stopper
-from treasury.transfers import contradictions, resolve
-from treasury.web import holding, sides
+from treasury.transfers import by_hand, contradictions, resolve
+from treasury.web import differences, holding, sides
 from treasury.web.holding import Held
 from treasury.web.sides import Side
 
 SHOWN = 50  # of what waits; a page says how many more there are
+BANDS_SHOWN = 10  # of a proposal about bands; its own page shows every one
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Spoken:
     were: Mapping[int, Mapping[str, Any]]  # of a set-up that was applied: each account as it was before
     held: Mapping[int, Held]
     sides: Mapping[int, list[Side]]
+    foretold: Mapping[int, list[str]]  # of bands that are proposed: why a group could not be met with them
 
     def transfer(self, change: Change) -> Transfer | None:
         return self.transfers.get(transfer_reference(change))
@@ -148,16 +155,25 @@ def spoken_of(rows: Sequence[Change], at: datetime) -> Spoken:
     transfers = transfers_of(references)
     released = orders.in_bulk([one.words["stop"] for one in rows if one.kind == stops.RELEASE])
     to_release = {one.words["stop"] for one in rows if one.kind == stops.RELEASE and one.is_open}
-    about = {one.pk: moved for one in rows if (moved := transfers.get(transfer_reference(one)))}
+    judged = [one for one in rows if one.kind != by_hand.DONE]  # there, no call shows when it moved
+    about = {one.pk: moved for one in judged if (moved := transfers.get(transfer_reference(one)))}
     return Spoken(
         transfers=transfers,
         orders=released,
         closed=frozenset(closed.values_list("pk", flat=True)),
-        accounts=accounts_of([one for one in rows if one.kind == connections.SET_UP]),
+        accounts=accounts_of([one for one in rows if one.kind in (connections.SET_UP, balances.STATE)]),
         were=were_of([one for one in rows if one.kind == connections.SET_UP and not one.is_open]),
         held=holding.by([order for order in released.values() if order.pk in to_release]),
         sides=sides.of_changes(rows, about, at),
+        foretold=foretold_of([one for one in rows if one.kind == bands.SET and one.is_open]),
     )
+
+
+def foretold_of(rows: Sequence[Change]) -> dict[int, list[str]]:
+    """What is to be said of groups that bands which wait would make, by the change's number."""
+    wanted = [differences.limits_of(one.words["bands"]) for one in rows]
+    found = feasible.outlooks_of_each(wanted)
+    return {one.pk: differences.foretold(each) for one, each in zip(rows, found, strict=True)}
 
 
 def transfers_of(references: set[str]) -> dict[str, Transfer]:
@@ -230,6 +246,8 @@ def about(change: Change, spoken: Spoken) -> str:
     """What it is about, as a person names it: TR-000123, "everything at a venue", a connection."""
     if change.kind == stops.RELEASE and (order := spoken.order(change)) is not None:
         return stops.covered(order)
+    if change.subject == bands.ALL:
+        return "several connections"
     return change.subject.partition(":")[2] or change.subject
 
 
@@ -237,6 +255,8 @@ def address_of(change: Change) -> str:
     """The page that shows what it is about."""
     if reference := transfer_reference(change):
         return reverse("transfer", args=[reference])
+    if change.kind == bands.SET:
+        return reverse("bands_change", args=[change.pk])
     return reverse("stops") if change.kind == stops.RELEASE else reverse("connections")
 
 
@@ -300,6 +320,46 @@ def treated(title: str, *, quiet: bool) -> str:
     return f"{title}, only we move it" if quiet else f"{title}, others may move it"
 
 
+def band_words(change: Change, spoken: Spoken) -> list[str]:
+    """Each band's difference, as many as a list has room for; and while it waits, whether all could be met."""
+    rows = change.words["bands"]
+    sentences = [differences.sentence(row) for row in rows[:BANDS_SHOWN]]
+    if more := len(rows) - len(sentences):
+        sentences.append(f"And {more} more: its own page shows every one.")
+    return [*sentences, *spoken.foretold.get(change.pk, [])]
+
+
+def done_words(change: Change, spoken: Spoken) -> list[str]:
+    said = (
+        "It was done by hand: the transfer is settled, and its amount counts as moved."
+        if change.words.get("done")
+        else "It was not done and will not be: the transfer ends as failed, nothing counts as moved, and it may be "
+        "drafted again."
+    )
+    record = change.words.get("record")
+    return [said, *([f"A venue's own id of the move: {record}"] if record else [])]
+
+
+def overtaken_done(change: Change, spoken: Spoken, at: datetime) -> str:
+    transfer = spoken.transfer(change)
+    return (by_hand.why_not_say(transfer) if transfer else None) or ""
+
+
+def done_or_not(change: Change) -> str:
+    return "Confirm: it was done" if change.words.get("done") else "Confirm: it was not done"
+
+
+def balance_words(change: Change, spoken: Spoken) -> list[str]:
+    words = change.words
+    total, movable = Decimal(words["total"]), Decimal(words["movable"])
+    account = spoken.accounts.get((change.subject, words["address"]))
+    name = f"{account.title} ({account.address})" if account else words["address"]
+    of_it = "all of it movable" if movable == total else f"{grouped(movable)} of it movable"
+    when = on_the_clock(datetime.fromisoformat(words["observed_at"]))
+    held = f"{name} held {grouped(total)} {words['asset']}, {of_it}, at {when}."
+    return [held, "It counts as read at that moment."]
+
+
 def moved_or_not(change: Change) -> str:
     return "Confirm: it moved" if change.words.get("moved") else "Confirm: it did not move"
 
@@ -311,5 +371,8 @@ KINDS: Mapping[str, Kind] = {
     connections.CONNECT: Kind(
         "Connect a venue", connect_words, lambda change: "Confirm: connect it", overtaken_connect
     ),
+    by_hand.DONE: Kind("Say what was done by hand", done_words, done_or_not, overtaken_done, typed=True),
+    balances.STATE: Kind("State a balance", balance_words, lambda change: "Confirm: it holds that", never_overtaken),
+    bands.SET: Kind("Set bands", band_words, lambda change: "Confirm: set these bands", never_overtaken),
     connections.SET_UP: Kind("Set up accounts", set_up_words, lambda change: "Confirm: set them up", never_overtaken),
 }

@@ -14,10 +14,16 @@ from django.utils import timezone
 from django_htmx.http import reswap, retarget
 
 from treasury.audit.record import record
+from treasury.balances.price_sheets import BadSheet, OtherSheet
+from treasury.balances.prices import MayNotPrice, NotEntered
+from treasury.balances.typed import NewerKnown, NotStated
+from treasury.controls.bands import NotBands, Outdated
 from treasury.controls.changes import MayNotChange, NotSaid, NotWaiting, OtherChange
 from treasury.controls.connections import NoLongerFits, NotProposed
 from treasury.controls.stops import MayNotStop, NotStanding
 from treasury.models import User
+from treasury.rebalancing.plan import NotPlanned
+from treasury.rebalancing.propose import NotDrafted
 from treasury.transfers.access import NotAllowed, NotNow
 from treasury.transfers.approve import NoReason, OtherWords
 from treasury.transfers.draft import Invalid
@@ -28,6 +34,7 @@ STATUS: dict[type[Exception], int] = {
     NotAllowed: 403,
     MayNotStop: 403,
     MayNotChange: 403,
+    MayNotPrice: 403,
     NoSuchTransfer: 404,
     NotNow: 409,
     NotALegalStep: 409,
@@ -37,10 +44,19 @@ STATUS: dict[type[Exception], int] = {
     NotWaiting: 409,
     OtherChange: 409,
     NoLongerFits: 409,
+    NewerKnown: 409,
+    OtherSheet: 409,
+    Outdated: 409,
     NoReason: 422,
     NotSaid: 422,
     NotProposed: 422,
+    NotStated: 422,
+    NotEntered: 422,
+    BadSheet: 422,
+    NotBands: 422,
     Invalid: 422,
+    NotPlanned: 422,
+    NotDrafted: 422,
 }
 REFUSALS = tuple(STATUS)
 HEADINGS = {

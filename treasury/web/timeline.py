@@ -38,6 +38,8 @@ ACTIONS: Mapping[str, str] = {
     "transfer.look_up": "asked the venue what became of it",
     "transfer.resolve": "confirmed what became of it",
     "contradiction.close": "confirmed what is true",
+    "transfer.confirm": "confirmed what was done by hand",
+    "balance.state": "confirmed what an account holds",
     "change.propose": "proposed a change",
     "change.decline": "declined a proposal",
     "change.withdraw": "withdrew a proposal",
@@ -79,6 +81,8 @@ TRIED: Mapping[str, str] = {
     "transfer.see": "see it",
     "transfer.resolve": "resolve it",
     "contradiction.close": "close the contradiction",
+    "transfer.confirm": "say what was done by hand",
+    "balance.state": "state what an account holds",
     "change.propose": "propose a change",
     "change.decline": "decline a proposal",
     "change.withdraw": "withdraw a proposal",
@@ -122,6 +126,7 @@ FACTS: Mapping[str, str] = {
     "demands": "Needs",
     "change": "Proposal",
     "moved": "It moved",
+    "done": "It was done",
     "sha256": "SHA-256",
 }
 

@@ -7,6 +7,11 @@ from django.urls import path, register_converter
 from treasury.web import (
     approvals,
     audit,
+    balances,
+    balances_export,
+    bands,
+    bands_import,
+    by_hand,
     changes,
     connecting,
     connections,
@@ -15,12 +20,17 @@ from treasury.web import (
     health,
     house,
     overview,
+    plans,
+    prices,
+    rebalancing,
     reconciliation,
+    refreshing,
     resolving,
     session,
     steps,
     stops,
     transfers,
+    what_if,
 )
 
 
@@ -36,7 +46,14 @@ class Reference:
         return value
 
 
+class PlanReference(Reference):
+    """Ours, for people: PL-000012."""
+
+    regex = "PL-[0-9]{6,12}"
+
+
 register_converter(Reference, "reference")
+register_converter(PlanReference, "plan")
 
 urlpatterns = [
     path("", overview.show, name="overview"),
@@ -52,6 +69,7 @@ urlpatterns = [
     path("transfers/<reference:reference>/reject/", steps.reject, name="reject"),
     path("transfers/<reference:reference>/cancel/", steps.cancel, name="cancel"),
     path("transfers/<reference:reference>/draft-again/", steps.draft_again, name="draft_again"),
+    path("transfers/<reference:reference>/by-hand/", by_hand.propose, name="say_done"),
     path("transfers/<reference:reference>/resolve/", resolving.propose, name="resolve"),
     path(
         "transfers/<reference:reference>/contradictions/<int:contradiction_id>/close/",
@@ -67,17 +85,41 @@ urlpatterns = [
     path("changes/<int:change_id>/withdraw/", changes.step, {"step": "withdraw"}),
     path("changes/<int:change_id>/files/<int:file_id>/", changes.evidence, name="evidence"),
     path("approvals/", approvals.show, name="approvals"),
+    path("rebalancing/", rebalancing.show, name="rebalancing"),
+    path("rebalancing/plan/", rebalancing.compute, name="compute_plan"),
+    path("rebalancing/read/", rebalancing.read, name="read_balances"),
+    path("rebalancing/what-if/", what_if.show, name="what_if"),
+    path("plans/", plans.list_, name="plans"),
+    path("plans/<plan:reference>/", plans.show, name="plan"),
+    path("plans/<plan:reference>/draft/", plans.draft, name="draft_lines"),
+    path("plans/<plan:reference>/submit/", plans.submit, name="submit_lines"),
+    path("plans/<plan:reference>/inputs/<int:group_id>/", plans.inputs, name="plan_inputs"),
+    path("bands/", bands.show, name="bands"),
+    path("bands/edit/", bands.edit, name="edit_bands"),
+    path("bands/import/", bands_import.show, name="import_bands"),
+    path("bands/export/", bands.export, name="export_bands"),
+    path("bands/changes/<int:change_id>/", bands.proposed, name="bands_change"),
+    path("balances/", balances.show, name="balances"),
+    path("balances/changes/", balances.changes, name="balance_changes"),
+    path("balances/export/", balances_export.export, name="balances_export"),
     path("reconciliation/", reconciliation.show, name="reconciliation"),
     path("audit/", audit.show, name="audit"),
     path("connections/", connections.show, name="connections"),
     path("connections/new/", connecting.new, name="connect"),
     path("connections/<int:connection_id>/accounts/", connecting.accounts, name="set_up"),
+    path("connections/<int:connection_id>/balances/", by_hand.state, name="state_balance"),
     path("connections/proposals/", connecting.live, name="proposals_live"),
     path("connections/proposals/<int:change_id>/look/", connecting.look_again, name="look_again"),
     path("connections/<int:connection_id>/live/", connections.live, name="connection_live"),
     path("connections/<int:connection_id>/test/", connections.test, name="test"),
     path("connections/<int:connection_id>/stop/", controls.stop, name="stop"),
     path("connections/<int:connection_id>/refresh/", controls.refresh, name="refresh"),
+    path("refresh/", refreshing.refresh_all, name="refresh_all"),
+    path("prices/", prices.show, name="prices"),
+    path("prices/enter/", prices.enter, name="enter_price"),
+    path("prices/import/", prices.import_, name="import_prices"),
+    path("prices/history/", prices.history, name="price_history"),
+    path("prices/export/", prices.export, name="export_prices"),
     path("stops/", stops.show, name="stops"),
     path("stops/new/", stops.order, name="order_stop"),
     path("stops/<int:stop_id>/release/", stops.release, name="release"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 from django.conf import settings
@@ -10,10 +11,14 @@ from django.utils import timezone
 
 from connectors.core import discovery
 from connectors.simulators import core as simulators
+from treasury import venues
+from treasury.balances import typed
 from treasury.balances.refresh import refresh
-from treasury.controls.connections import connect
+from treasury.controls import changes, uploads
+from treasury.controls.connections import SET_UP, SetUp, confirm_set_up, connect, propose_set_up
 from treasury.controls.people import PRACTICE, enrol
 from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
+from treasury.management import practice_bands
 from treasury.models import Connection, User
 
 PASSWORD = "practice"  # noqa: S105  (opens simulated venues only; real mode refuses to start with practice people)
@@ -25,6 +30,11 @@ PEOPLE = (
     ("auditor", "Ada Auditor", [AUDITORS]),
     ("admin", "Ana Admin", [OPERATORS]),
     ("admin2", "Aron Admin", [OPERATORS]),
+)
+DESK, WHY = "Practice desk", "So that there is something to try by hand"
+TYPED = (  # (address, title, what it holds)
+    ("cold-wallet-1", "Cold wallet", {"USDT": "250000", "BTC": "3.5"}),
+    ("savings-1", "Savings account", {"EUR": "400000"}),
 )
 
 
@@ -46,6 +56,7 @@ class Command(BaseCommand):
                     sees_admin=roles in ([AUDITORS], [OPERATORS]),
                     is_superuser=roles == [OPERATORS],
                 )
+        made = []
         for venue in settings.SIMULATORS:
             for login in simulators.practice(venue):
                 if not login.spare and not Connection.objects.filter(name=login.title).exists():
@@ -58,3 +69,34 @@ class Command(BaseCommand):
                         at=timezone.now(),
                     )
                     refresh(connection=connection, by=PRACTICE, at=timezone.now())
+                    made.append(connection)
+        first, second = (User.objects.get(username=username) for username in ("admin", "admin2"))
+        practice_bands.set_up(made, first=first, second=second, at=timezone.now())
+        for venue, title in venues.by_hand().items():
+            may = all(changes.why_not_propose(SET_UP, person) is None for person in (first, second))
+            if may and not Connection.objects.filter(venue=venue).exists():
+                by_hand(venue, title, first, second)
+
+
+def by_hand(venue: str, title: str, first: User, second: User) -> None:
+    """A desk with two accounts; what they hold is stated by one person and confirmed by another, as it always is."""
+    declared, at = discovery.venue(venue), timezone.now()
+    connection = connect(
+        name=title,
+        venue=venue,
+        environment=next(iter(declared.hosts)),
+        credentials=dict.fromkeys(declared.required_credential_names(), DESK),
+        by=PRACTICE,
+        at=at,
+    )
+    kinds = cycle(declared.account_kinds)
+    wanted = [SetUp(address, name, quiet=False, kind=next(kinds)) for address, name, _ in TYPED]
+    asked = propose_set_up(connection=connection, accounts=wanted, reason=WHY, by=first, at=at)
+    confirm_set_up(change_id=asked.pk, by=second, digest=asked.digest, at=at)
+    for address, name, held in TYPED:
+        account = connection.accounts.select_related("connection").get(address=address)
+        for asset, total in held.items():
+            paper = uploads.accepted("statement.txt", f"Practice statement: {name} holds {total} {asset}.".encode())
+            stated = typed.Stated(account, asset, total, timezone.now())
+            said = typed.propose(stated=stated, reason=WHY, files=[paper], by=first, at=timezone.now())
+            typed.confirm(change_id=said.pk, by=second, digest=said.digest, at=timezone.now())
