@@ -137,6 +137,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "treasury.web.middleware.PrivatePages",
+    "treasury.web.middleware.NoNul",
     "treasury.web.middleware.SignedInOnly",
     "treasury.web.middleware.BoundedBodies",
 ]
@@ -205,6 +206,7 @@ if not PRACTICE:
 # Of a form without its files; treasury.controls.uploads bounds these, and treasury.web.middleware all of it.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FILES = 20
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # bands: 8 for each account of a group, of which a bank's login may have 1000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024  # evidence stays in memory; nothing of it is left on a disk
 
 X_FRAME_OPTIONS = "DENY"
@@ -282,7 +284,7 @@ STALE_AFTER = {venue: length / TIME_SCALE for venue, length in spans("TREASURY_S
 REPORTING_CURRENCY = code("TREASURY_REPORTING_CURRENCY", "EUR")  # what we hold is valued in it
 PRICE_STALE_AFTER = timedelta(hours=whole("TREASURY_PRICE_STALE_AFTER_HOURS", 24)) / TIME_SCALE
 REFRESH_EVERY = timedelta(seconds=30) / TIME_SCALE
-# Snapshots of what we held: all of them for so many days, then the first of each quarter of an hour until they are so
+# Snapshots of what we held: all of them for so many days, then one of each quarter of an hour until they are so
 # many days old, then of each hour, then of each day for ever. These are ages and no waits: no rehearsal shortens them.
 SNAPSHOTS_ALL_DAYS = whole("TREASURY_SNAPSHOTS_ALL_DAYS", 2)
 SNAPSHOTS_QUARTER_HOURS_DAYS = whole("TREASURY_SNAPSHOTS_QUARTER_HOURS_DAYS", 14)

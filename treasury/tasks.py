@@ -20,6 +20,7 @@ from django.utils import timezone
 from treasury import lifeline as lifeline  # its signals
 from treasury.audit import anchors, chain
 from treasury.balances import routes, snapshots
+from treasury.balances.moved import CONTRADICTED
 from treasury.balances.refresh import REFRESH, NotRead, refresh
 from treasury.celery import app
 from treasury.controls import connections, heartbeats, restores, stops, verify
@@ -201,10 +202,10 @@ def settle_connection(connection_id: int) -> None:
 
 @app.task(name="treasury.tick_expire")
 def tick_expire() -> None:
-    if not clock_agrees():
+    if not clock_agrees() or restores.why_not_home():  # what a copy does not know of, it does not end
         return
     over = Transfer.objects.filter(state__in=[State.SUBMITTED, State.APPROVED], expires_at__lte=timezone.now())
-    for transfer in over:
+    for transfer in over.exclude(CONTRADICTED):  # of these two people say first what is true
         with this_one_alone(transfer, "expire"):
             try:
                 cancel.expire(reference=transfer.reference, at=timezone.now())

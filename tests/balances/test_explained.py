@@ -17,16 +17,17 @@ from connectors.core.errors import Uncertain
 from connectors.core.protocol import Receipt
 from connectors.simulators.core import Simulator
 from tests.models.attack import sql
-from treasury.balances import explained, movements
+from tests.transfers import hands
+from treasury.balances import explained, movements, typed
 from treasury.balances.explained import Change, NotComparable, between
 from treasury.balances.refresh import refresh
 from treasury.models import Account, Connection, Movement, Snapshot, State, Transfer, User
-from treasury.transfers import attempts, contradictions, dispatch
+from treasury.transfers import attempts, contradictions, dispatch, draft
 
 pytestmark = pytest.mark.django_db
 
 Make = Callable[..., Transfer]
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 def read(connection: Connection, at: datetime) -> Snapshot:
@@ -264,6 +265,92 @@ def test_a_move_between_two_connections_explains_both_though_it_is_a_thirds(
         assert [each.reference for each in near[account.pk, "USDT"]] == ["TR-999999"]
     assert movements.near_transfers(hand, since=at) == {}
     assert movements.near_transfers(connection, since=at, until=at - MINUTE) == {}
+
+
+# -- what people state -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def desk(db: None) -> Connection:
+    return hands.desk()
+
+
+@pytest.fixture
+def cold(desk: Connection, operator: User, operator2: User) -> tuple[Account, Account]:
+    one, other = (hands.account_of(desk, operator, operator2, address) for address in ("cold-1", "cold-2"))
+    return one, other
+
+
+@pytest.fixture
+def settled_by_hand(maker: User, operator: User, checker: User, checker2: User) -> Make:
+    def make(source: Account, destination: Account, amount: str, asset: str = "USDT") -> Transfer:
+        words = draft.Words(source, destination, asset, amount, "Top it up")
+        made = draft.draft(words=words, maker=maker, at=timezone.now())
+        transfer = hands.asked(hands.approved(made, checker, checker2))
+        hands.agree(hands.say(transfer, operator), transfer, checker)
+        assert hands.ticked(transfer).state == State.SETTLED
+        return transfer
+
+    return make
+
+
+def state(account: Account, total: str, first: User, second: User, at: datetime, **more: Any) -> None:
+    """Stated at that moment, as of that moment or of ``seen_at``."""
+    words = typed.Stated(account, more.get("asset", "USDT"), total, more.get("seen_at", at))
+    change = typed.propose(stated=words, reason="By its statement", files=[hands.PAPER], by=first, at=at)
+    typed.confirm(change_id=change.pk, by=second, digest=change.digest, at=at)
+
+
+def test_a_number_that_nobody_stated_anew_did_not_change(
+    desk: Connection, cold: tuple[Account, Account], settled_by_hand: Make, maker: User, checker: User
+) -> None:
+    """Both are stated, a transfer between them settles, and only its source is stated again."""
+    source, destination = cold
+    at = timezone.now() - HOUR
+    for account, total in ((source, "100"), (destination, "7")):
+        state(account, total, maker, checker, at)
+    since = desk.snapshots.latest("pk")
+    settled_by_hand(source, destination, "10")
+    state(source, "90", maker, checker, timezone.now() + MINUTE)
+    found = changes(since, desk.snapshots.latest("at"))
+    assert parts(found["cold-1", "USDT"]) == ("-10", "-10", "0", "0")
+    assert parts(found["cold-2", "USDT"]) == ("0", "0", "0", "0")
+    assert not found["cold-2", "USDT"].is_news
+
+
+def test_what_was_stated_late_is_of_the_moment_that_was_stated(
+    desk: Connection, cold: tuple[Account, Account], settled_by_hand: Make, maker: User, checker: User
+) -> None:
+    """Stated as of before a transfer and confirmed after it had settled; the next statement shows it."""
+    source, destination = cold
+    at = timezone.now() - HOUR
+    state(source, "100", maker, checker, at)
+    before = timezone.now()
+    transfer = settled_by_hand(source, destination, "10")
+    state(destination, "7", maker, checker, before + 5 * MINUTE, seen_at=before)
+    since = desk.snapshots.latest("at")
+    state(destination, "17", maker, checker, before + 10 * MINUTE)
+    one = changes(since, desk.snapshots.latest("at"))["cold-2", "USDT"]
+    assert parts(one) == ("10", "10", "0", "0")
+    assert [part.reference for part in one.moves] == [transfer.reference]
+
+
+def test_what_nobody_had_ever_stated_was_nothing_and_all_that_came_explains_it(
+    desk: Connection, cold: tuple[Account, Account], settled_by_hand: Make, maker: User, checker: User
+) -> None:
+    """The transfer had settled before the first of both readings, where the asset was not stated yet."""
+    source, destination = cold
+    at = timezone.now() - HOUR
+    state(source, "100", maker, checker, at)
+    state(destination, "1", maker, checker, at, asset="BTC")
+    settled_by_hand(source, destination, "10")
+    state(source, "90", maker, checker, timezone.now() + MINUTE)
+    since = desk.snapshots.latest("at")
+    state(source, "91", maker, checker, timezone.now() + 5 * MINUTE)
+    until = desk.snapshots.latest("at")
+    assert ("cold-2", "USDT") not in {key for key, one in changes(since, until).items() if one.is_news}
+    state(destination, "10", maker, checker, timezone.now() + 10 * MINUTE)
+    assert parts(changes(until, desk.snapshots.latest("at"))["cold-2", "USDT"]) == ("10", "10", "0", "0")
 
 
 # -- exactness -----------------------------------------------------------------------------------------------

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 
-from treasury.balances import history
-from treasury.models import Account, Connection, Snapshot
+from tests.transfers import hands
+from treasury.balances import history, snapshots
+from treasury.models import Account, Connection, Snapshot, User
 
 pytestmark = pytest.mark.django_db
 
@@ -91,19 +93,19 @@ def test_before_the_first_reading_nothing_is_known_and_no_sum_is_whole(first: Co
     held = {one.connection.name: one for one in history.held_at(NOON)}
     assert (held["First"].snapshot, held["First"].age, held["First"].accounts) == (None, None, [])
     assert totals(NOON) == {"USDT": "7"}
-    assert missing(NOON) == {"USDT": ["First: not read by then"]}
+    assert missing(NOON) == {"USDT": [f"First: {history.NOT_READ}"]}
 
 
 def test_a_connection_that_was_not_there_yet_is_not_missing(first: Connection) -> None:
     login("Later", "SPOT", since=NOON + MINUTE)
-    keep(first, NOON - MINUTE, FUND={"USDT": "1"})
+    keep(first, NOON - MINUTE, FUND={"USDT": "1"}, UNIFIED={})
     assert [one.connection for one in history.held_at(NOON)] == [first]
     assert missing(NOON) == {"USDT": []}
 
 
 def test_a_login_without_accounts_has_nothing_that_could_be_missing(first: Connection) -> None:
     login("Bookkeeping")
-    keep(first, NOON - MINUTE, FUND={"USDT": "1"})
+    keep(first, NOON - MINUTE, FUND={"USDT": "1"}, UNIFIED={})
     assert missing(NOON) == {"USDT": []}
     assert [*lines()] == ["First"]
 
@@ -112,6 +114,25 @@ def test_an_account_that_was_not_set_up_yet_is_not_an_empty_one(first: Connectio
     keep(first, NOON, FUND={})
     (held,) = history.held_at(NOON)
     assert [(one.address, one.numbers) for one in held.accounts] == [("FUND", []), ("UNIFIED", None)]
+
+
+def test_an_account_that_no_reading_names_yet_is_missing_in_every_sum(first: Connection, second: Connection) -> None:
+    keep(first, NOON - MINUTE, FUND={"USDT": "1"})
+    keep(second, NOON - MINUTE, SPOT={"BTC": "2"})
+    said = f"First · Unified: {history.NOT_READ}"
+    assert missing(NOON) == {"BTC": [said], "USDT": [said]}
+    keep(first, NOON + MINUTE, FUND={"USDT": "1"}, UNIFIED={})
+    assert missing(NOON)["USDT"] == [said], "nobody knows whether it had been set up by then"
+    assert missing(NOON + MINUTE) == {"BTC": [], "USDT": []}
+
+
+def test_before_an_account_was_set_up_it_is_missing_in_nothing(first: Connection) -> None:
+    """Not even the next reading names it, so it was not there."""
+    keep(first, NOON - MINUTE, FUND={"USDT": "1"})
+    keep(first, NOON + MINUTE, FUND={"USDT": "1"})
+    assert missing(NOON) == {"USDT": []}
+    (held,) = history.held_at(NOON)
+    assert [(one.address, one.why) for one in held.accounts if one.numbers is None] == [("UNIFIED", history.NOT_SET_UP)]
 
 
 def test_what_was_not_readable_keeps_its_reason_and_makes_the_sum_a_lower_bound(
@@ -123,14 +144,86 @@ def test_what_was_not_readable_keeps_its_reason_and_makes_the_sum_a_lower_bound(
     assert missing(NOON) == {"BTC": [], "USDT": ["First · Fund: no answer"]}
 
 
+@pytest.mark.parametrize("told", [{"": None}, {"": None, "EUR": None}])
 def test_an_account_that_was_not_readable_as_a_whole_is_missing_in_every_sum(
+    first: Connection, second: Connection, told: dict[str, Any]
+) -> None:
+    keep(first, NOON, FUND=told, UNIFIED={})
+    keep(second, NOON, SPOT={"USDT": "3"})
+    assert missing(NOON)["USDT"] == ["First · Fund: no answer"]
+
+
+def test_an_account_that_was_readable_in_part_is_missing_in_what_its_connection_names(
     first: Connection, second: Connection
 ) -> None:
-    keep(first, NOON, FUND={"": None, "BTC": "1"}, UNIFIED={})
+    keep(first, NOON, FUND={"": None, "BTC": "1"}, UNIFIED={"ETH": "2"})
     keep(second, NOON, SPOT={"USDT": "3"})
-    assert missing(NOON) == {"BTC": [], "USDT": ["First · Fund: no answer"]}
+    assert missing(NOON) == {"BTC": [], "ETH": ["First · Fund: no answer"], "USDT": []}
     numbers = history.held_at(NOON)[0].accounts[0].numbers or []
     assert [(one.asset, one.total, one.problem) for one in numbers] == [("BTC", 1, ""), ("", None, "no answer")]
+
+
+def test_a_sum_says_how_many_numbers_are_in_it(first: Connection, second: Connection) -> None:
+    keep(first, NOON, FUND={"USDT": None, "BTC": "0"}, UNIFIED={"BTC": "1"})
+    assert {one.asset: one.numbers for one in history.sums(history.held_at(NOON))} == {"BTC": 2, "USDT": 0}
+
+
+# -- what people state ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def desk(db: None) -> Connection:
+    return hands.desk()
+
+
+@pytest.fixture
+def cold(desk: Connection, operator: User, operator2: User) -> Account:
+    return hands.account_of(desk, operator, operator2)
+
+
+def test_an_account_set_up_after_the_last_statement_is_missing_in_the_sum(
+    desk: Connection, cold: Account, operator: User, operator2: User, maker: User, checker: User
+) -> None:
+    hands.stated(cold, "100", maker, checker)
+    hands.account_of(desk, operator, operator2, "cold-2")
+    (total,) = history.sums(history.held_at(timezone.now()))
+    assert total.missing == [f"By hand · Wallet cold-2: {history.NOT_READ}"]
+
+
+def test_what_nobody_has_stated_of_an_account_that_states_something_is_not_feared(
+    desk: Connection, cold: Account, operator: User, operator2: User, maker: User, checker: User
+) -> None:
+    """People state what there is. An account of which nobody has stated anything is another thing."""
+    other = hands.account_of(desk, operator, operator2, "cold-2")
+    hands.stated(cold, "100", maker, checker)
+    assert [one.missing for one in history.sums(history.held_at(timezone.now()))] == [
+        [f"By hand · Wallet cold-2: {snapshots.NOT_STATED}"]
+    ]
+    hands.stated(other, "5", maker, checker, asset="BTC")
+    now = timezone.now()
+    assert [(one.asset, one.total, one.missing) for one in history.sums(history.held_at(now))] == [
+        ("BTC", 5, []),
+        ("USDT", 100, []),
+    ]
+    assert history.of_asset(desk.snapshots.latest("at").holdings["cold-2"], "USDT").total == 0
+
+
+def test_a_chart_draws_no_number_that_was_stated_too_long_ago(
+    desk: Connection, cold: Account, operator: User, operator2: User, maker: User, checker: User
+) -> None:
+    """One account was stated 60 days ago and never since; each new statement of the other stores it again."""
+    other = hands.account_of(desk, operator, operator2, "cold-2")
+    hands.stated(other, "500", maker, checker, seen_at=timezone.now() - timedelta(days=60))
+    hands.stated(cold, "100", maker, checker)
+    Connection.objects.filter(pk=desk.pk).update(created_at=timezone.now() - timedelta(days=90))
+
+    def drawn() -> Decimal | None:
+        now = timezone.now()
+        return history.series("USDT", since=now - timedelta(days=7), until=now, points=120, now=now).lines[0].totals[-1]
+
+    assert drawn() is None
+    hands.stated(other, "400", maker, checker, seen_at=timezone.now())
+    assert drawn() == 500
 
 
 def test_sums_are_exact_to_forty_three_digits(first: Connection, second: Connection) -> None:

@@ -10,9 +10,10 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError, transaction
 
-from treasury.balances import price_sheets, prices
+from treasury.balances import price_sheets, prices, unusual
 from treasury.balances.price_sheets import BadSheet, Means, OtherSheet
-from treasury.models import AuditEntry, Price, User
+from treasury.models import AuditEntry, Balance, Connection, Price, User
+from treasury.models.cells import BEGINS_A_FORMULA
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +31,7 @@ def sheet(*lines: str) -> str:
 
 def imported(text: str, by: User, at: datetime) -> list[Price]:
     digest = price_sheets.preview(text=text, at=at).digest
-    return price_sheets.import_csv(text=text, digest=digest, by=by, at=at)
+    return price_sheets.import_csv(text=text, digest=digest, by=by, at=at, sure=True)
 
 
 # -- one price -----------------------------------------------------------------------------------------------
@@ -196,6 +197,53 @@ def test_only_what_was_looked_at_is_entered(operator: User, operator2: User, at:
     assert len(imported(text, operator, at)) == 1
 
 
+@pytest.fixture
+def held(connection: Connection) -> str:
+    """Of what is to be priced, the one asset that we hold."""
+    Balance.objects.exclude(asset="USDT").update(total=0, movable=0)
+    return "USDT"
+
+
+@pytest.mark.parametrize(
+    ("price", "change", "warned"), [("12", "20.0", False), ("12.01", "20.1", True), ("7.9", "-21.0", True)]
+)
+def test_a_price_that_is_far_off_is_entered_only_when_somebody_is_sure(
+    operator: User, at: datetime, held: str, price: str, change: str, warned: bool
+) -> None:
+    enter(operator, at, asset=held, price="10", as_of=datetime(2026, 1, 1, tzinfo=UTC))
+    text = sheet(f"{held},EUR,{price},2026-01-02,x")
+    found = price_sheets.preview(text=text, at=at)
+    (row,) = found.rows
+    assert row.change == Decimal(change)
+    assert bool(row.warnings) == warned
+    if warned:
+        with pytest.raises(unusual.NotSure, match="% against the newest price of USDT, 10"):
+            price_sheets.import_csv(text=text, digest=found.digest, by=operator, at=at)
+        assert Price.objects.count() == 1
+    assert len(price_sheets.import_csv(text=text, digest=found.digest, by=operator, at=at, sure=warned)) == 1
+
+
+def test_a_price_of_what_nobody_holds_is_warned_of(operator: User, at: datetime, held: str) -> None:
+    found = price_sheets.preview(text=sheet(f"{held},EUR,1,2026-01-02,x", "BTCC,EUR,1,2026-01-02,x"), at=at)
+    assert found.warnings == ["No account holds BTCC."]
+
+
+def test_a_single_price_needs_every_warning_of_it_to_be_seen(operator: User, at: datetime, held: str) -> None:
+    enter(operator, at, asset=held, price="10", as_of=datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(unusual.NotSure) as first:
+        enter(operator, at, asset=held, price="100", seen=())
+    with pytest.raises(unusual.NotSure):
+        enter(operator, at, asset=held, price="1000", seen=first.value.warnings)  # of another price
+    assert Price.objects.count() == 1
+    assert enter(operator, at, asset=held, price="100", seen=first.value.warnings).price == 100
+
+
+def test_prices_as_far_apart_as_columns_hold_are_compared(operator: User, at: datetime, held: str) -> None:
+    enter(operator, at, asset=held, price="0.000000000000000001", as_of=datetime(2026, 1, 1, tzinfo=UTC))
+    (row,) = price_sheets.preview(text=sheet(f"{held},EUR,{'9' * 30},2026-01-02,x"), at=at).rows
+    assert row.change == (Decimal("9" * 30).scaleb(18) - 1) * 100
+
+
 def test_a_sheet_that_fails_half_way_leaves_nothing(
     operator: User, at: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +299,6 @@ def test_no_spreadsheet_takes_a_cell_for_a_formula_and_the_sheet_can_be_read_aga
     enter(operator, at, asset="=A1", source=evil)
     text = price_sheets.sheet(Price.objects.all())
     (_, cells) = csv.reader(io.StringIO(text))
-    assert all(not cell.startswith(price_sheets.BEGINS_A_FORMULA) for cell in cells)
+    assert all(not cell.startswith(BEGINS_A_FORMULA) for cell in cells)
     (row,) = price_sheets.preview(text=text, at=at).rows
     assert (row.said.asset, row.said.source, row.means) == ("=A1", evil, Means.THERE)

@@ -140,7 +140,7 @@ def by_hand(db: None) -> Connection:
     return made
 
 
-def test_what_people_state_is_of_the_moment_they_state_and_what_nobody_stated_is_not_known(by_hand: Connection) -> None:
+def test_what_people_state_is_of_its_own_moment_and_what_nobody_stated_is_not_known(by_hand: Connection) -> None:
     kept = snapshots.keep(by_hand, at=NOW)
     assert kept.holdings["DE02"] == {"": {"total": None, "movable": None, "problem": snapshots.NOT_STATED}}
     seen = NOW - timedelta(days=1)
@@ -224,6 +224,30 @@ def test_thinned_day_by_day_or_all_at_once_the_same_ones_stay(bare: Connection) 
     assert times(twin, began, NOW) == step_by_step
 
 
+NO_ANSWER = {"total": None, "movable": None, "problem": "maintenance"}
+GOOD = {"DE": {"USDT": {"total": "5", "movable": "5"}}, "FR": {}}
+IN_PART = {"DE": {"USDT": {"total": "5", "movable": "5"}, "": NO_ANSWER}, "FR": {}}
+BAD = {"DE": {"": NO_ANSWER}, "FR": {"": NO_ANSWER}}
+
+
+@pytest.mark.parametrize(
+    ("told", "stays"),
+    [((BAD, GOOD, GOOD), 1), ((BAD, IN_PART, BAD), 1), ((IN_PART, BAD, IN_PART), 0), ((BAD, BAD, BAD), 0)],
+    ids=["the first whole one", "the one that knows most", "the first of several alike", "the first of none"],
+)
+@pytest.mark.parametrize("days", [5, 200])
+def test_a_moments_failure_does_not_stand_for_its_whole_slot(
+    bare: Connection, told: tuple[dict[str, Any], ...], stays: int, days: int
+) -> None:
+    first = snapshots.midnight(NOW) - timedelta(days=days)
+    rows = [
+        Snapshot.objects.create(connection=bare, at=first + timedelta(minutes=number), holdings=one)
+        for number, one in enumerate(told)
+    ]
+    snapshots.thin(NOW)
+    assert list(Snapshot.objects.all()) == [rows[stays]]
+
+
 def test_each_connection_keeps_its_own_first(bare: Connection) -> None:
     twin = Connection.objects.create(
         name="Twin", venue="bybit", environment="mainnet", login="2", credentials="-", created_at=NOW
@@ -246,7 +270,7 @@ def test_what_is_removed_is_in_the_log_batch_by_batch_and_a_run_has_an_end(
     assert snapshots.thin(NOW) == 30
     entries = AuditEntry.objects.filter(action="snapshot.thin")
     assert [(one.actor, one.facts["removed"], one.facts["left"]) for one in entries] == [
-        ("thinner", 10, "the first of each day")
+        ("thinner", 10, "the first whole one of each day")
     ] * 3
     assert snapshots.thin(NOW) == 5
     assert times(bare, day, NOW) == [day]

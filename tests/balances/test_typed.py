@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.transfers import hands
@@ -89,6 +91,9 @@ def test_without_evidence_nothing_is_stated(wallet: Account, maker: User) -> Non
         ({"asset": " "}, "asset"),
         ({"seen_at": None}, "seen_at"),
         ({"seen_at": timezone.now() + timedelta(hours=1)}, "seen_at"),
+        ({"seen_at": datetime(1, 1, 1, tzinfo=UTC)}, "seen_at"),
+        ({"seen_at": datetime(1, 1, 1, tzinfo=timezone.get_fixed_timezone(14 * 60))}, "seen_at"),
+        ({"seen_at": datetime(1999, 12, 31, 23, 59, tzinfo=UTC)}, "seen_at"),
     ],
 )
 def test_what_is_no_balance_is_refused_by_its_field(
@@ -126,6 +131,32 @@ def test_the_same_asset_in_another_spelling_is_the_same_asset(wallet: Account, m
     hands.stated(wallet, "5", maker, checker, asset="USDT", seen_at=timezone.now() - timedelta(hours=1))
     hands.stated(wallet, "6", maker, checker, asset="usdt")
     assert [(one.asset, one.total) for one in Balance.objects.all()] == [("USDT", 6)]
+
+
+def test_one_asset_in_two_spellings_is_not_stated_twice_at_once(
+    wallet: Account, maker: User, maker2: User, checker: User
+) -> None:
+    first = propose(wallet, maker, asset="USDT")
+    with pytest.raises(changes.NotWaiting, match="stated already and waits"):
+        propose(wallet, maker2, asset="usdt")
+    assert confirm(first, checker).asset == "USDT"
+
+
+def test_what_was_proposed_before_the_spelling_was_known_counts_once(
+    wallet: Account, maker: User, checker: User
+) -> None:
+    waits = propose(wallet, maker, "6", asset="usdt")
+    before = timezone.now() - timedelta(hours=1)
+    Balance.objects.create(account=wallet, asset="USDT", total=5, movable=5, observed_at=before)
+    confirm(waits, checker)
+    assert [(one.asset, one.total) for one in Balance.objects.all()] == [("USDT", 6)]
+
+
+def test_two_people_stating_at_the_same_moment_wait_for_each_other(wallet: Account, maker: User) -> None:
+    with CaptureQueriesContext(database) as asked:
+        propose(wallet, maker)
+    locks = [one["sql"] for one in asked if "FOR UPDATE" in one["sql"]]
+    assert any('"treasury_account"' in text for text in locks)
 
 
 def test_what_nobody_explains_shows_and_stops_an_account_that_only_we_move(

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from connectors.simulators.core import Simulator
 from tests.audit.log import Beside
+from tests.transfers import hands
 from treasury import tasks, venues
 from treasury.balances.refresh import refresh
 from treasury.controls import changes, connections
@@ -331,6 +332,32 @@ def test_an_address_that_the_venue_does_not_report_is_not_set_up(
         apply(change, operator2)
     assert not Account.objects.filter(address="VAULT").exists()
     assert Change.objects.get(pk=change.pk).is_open
+
+
+def test_an_address_is_typed_in_at_one_desk_alone(operator: User, operator2: User) -> None:
+    """Its money would count twice, and be kept by two limits."""
+    first, second = hands.desk("One desk"), hands.desk("Another desk")
+    typed_in = hands.account_of(first, operator, operator2, "DE02 1234")
+    for desk, address in ((second, "DE02 1234"), (second, "de02 1234"), (first, "de02 1234")):
+        with pytest.raises(NotProposed, match="It is set up already, as One desk · Wallet DE02 1234"):
+            hands.account_of(desk, operator, operator2, address)
+    renamed = hands.account_of(first, operator, operator2, "DE02 1234", title="Savings")
+    assert (renamed.pk, renamed.title) == (typed_in.pk, "Savings")
+
+
+def test_of_two_desks_that_propose_one_address_the_first_has_it(operator: User, operator2: User) -> None:
+    desks, at = (hands.desk("One desk"), hands.desk("Another desk")), timezone.now()
+    first, second = (
+        connections.propose_set_up(
+            connection=desk, accounts=[SetUp("cold-1", "Cold", False, "wallet")], reason="ours", by=operator, at=at
+        )
+        for desk in desks
+    )
+    connections.confirm_set_up(change_id=first.pk, by=operator2, digest=first.digest, at=at)
+    with pytest.raises(NoLongerFits, match=r"Nothing was changed\. cold-1: It is set up already"):
+        connections.confirm_set_up(change_id=second.pk, by=operator2, digest=second.digest, at=at)
+    assert Change.objects.get(pk=second.pk).is_open
+    assert Account.objects.get().connection == desks[0]
 
 
 def test_accounts_are_changed_by_two_operators_only(

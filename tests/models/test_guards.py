@@ -32,9 +32,11 @@ from tests.models.attack import (
     submission,
     witness,
 )
+from tests.transfers import hands
 from treasury.audit import chain
 from treasury.audit.record import record
-from treasury.controls import stops
+from treasury.controls import bands, stops
+from treasury.controls.wanted import Wanted
 from treasury.models import (
     Account,
     Attachment,
@@ -50,7 +52,7 @@ from treasury.models import (
     Transfer,
     User,
 )
-from treasury.transfers import dispatch
+from treasury.transfers import dispatch, draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -1074,6 +1076,145 @@ def test_search_columns_repeat_the_text_and_cannot_be_written(column: str) -> No
     assert generated == [("ALWAYS",)]
 
 
+# -- by hand -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_hand(operator: User, operator2: User, maker: User, checker: User, checker2: User) -> Transfer:
+    """Approved and claimed: it waits for somebody to do it."""
+    desk = hands.desk()
+    source, destination = (hands.account_of(desk, operator, operator2, address) for address in ("cold-1", "cold-2"))
+    hands.stated(source, "100", maker, checker)
+    words = draft.Words(source, destination, "USDT", "10", "Top it up")
+    made = draft.draft(words=words, maker=maker, at=timezone.now())
+    return hands.asked(hands.approved(made, checker, checker2))
+
+
+def said_of(transfer: Transfer, operator: User, checker: User, *, done: bool, **other: Any) -> None:
+    """What two people say of it, but for the columns named."""
+    words = json.dumps({"done": done, "record": None, "attempts": 1})
+    columns = {"kind": "transfer.confirm", "subject": transfer.subject, "words": words, **other}
+    rule(proposed(operator, **columns), "applied", checker)
+
+
+def step_by_force(transfer: Transfer, before: str, after: str) -> None:
+    change(transfer, state=after)
+    witness(transfer, before, after)
+
+
+@pytest.mark.parametrize("after", ["FAILED", "CANCELLED", "EXPIRED", "DISPATCHING"])
+def test_what_somebody_may_be_moving_ends_by_the_word_of_two(by_hand: Transfer, after: str) -> None:
+    with refused(NOT_ALLOWED, "two people say what was done by hand"):
+        step_by_force(by_hand, "CONFIRMING", after)
+
+
+@pytest.mark.parametrize(
+    ("done", "after"),
+    [(False, "CANCELLED"), (False, "EXPIRED"), (False, "DISPATCHING"), (True, "FAILED"), (True, "EXPIRED")],
+)
+def test_their_word_ends_it_as_they_say_and_in_no_other_way(
+    by_hand: Transfer, operator: User, checker: User, done: bool, after: str
+) -> None:
+    with refused(NOT_ALLOWED, "two people say what was done by hand"):
+        said_of(by_hand, operator, checker, done=done)
+        step_by_force(by_hand, "CONFIRMING", after)
+
+
+@pytest.mark.parametrize(("done", "after"), [(False, "FAILED"), (True, "DISPATCHING")])
+def test_their_word_lets_it_go_on_as_they_say(
+    by_hand: Transfer, operator: User, checker: User, done: bool, after: str
+) -> None:
+    with transaction.atomic(durable=True):
+        said_of(by_hand, operator, checker, done=done)
+        step_by_force(by_hand, "CONFIRMING", after)
+    by_hand.refresh_from_db()
+    assert by_hand.state == after
+
+
+def test_the_makers_word_and_one_about_another_transfer_end_nothing(
+    by_hand: Transfer, operator: User, checker: User, maker: User
+) -> None:
+    with refused(NOT_ALLOWED, "two people say what was done by hand"):
+        said_of(by_hand, operator, maker, done=False)
+        step_by_force(by_hand, "CONFIRMING", "FAILED")
+    with refused(NOT_ALLOWED, "two people say what was done by hand"):
+        said_of(by_hand, operator, checker, done=False, subject="transfer:TR-999999")
+        step_by_force(by_hand, "CONFIRMING", "FAILED")
+    with refused(NOT_ALLOWED, "two people say what was done by hand"):
+        said_of(by_hand, operator, checker, done=False, kind="transfer.resolve")
+        step_by_force(by_hand, "CONFIRMING", "FAILED")
+
+
+@pytest.mark.parametrize("after", ["SETTLED", "DISPATCHED", "FAILED", "APPROVED"])
+def test_no_way_around_leads_to_the_end_of_what_somebody_may_be_moving(by_hand: Transfer, after: str) -> None:
+    """Neither from where a repeat is made, nor back to be asked for once more."""
+    place(by_hand, State.DISPATCHING)
+    with refused(NOT_ALLOWED, "two people say what was done by hand"):
+        step_by_force(by_hand, "DISPATCHING", after)
+
+
+def test_what_was_said_to_be_done_neither_fails_nor_is_asked_for_again(
+    by_hand: Transfer, operator: User, checker: User
+) -> None:
+    with transaction.atomic(durable=True):
+        said_of(by_hand, operator, checker, done=True)
+        step_by_force(by_hand, "CONFIRMING", "DISPATCHING")
+    for after in ("FAILED", "APPROVED"):
+        with refused(NOT_ALLOWED, "two people say what was done by hand"):
+            step_by_force(by_hand, "DISPATCHING", after)
+    with transaction.atomic(durable=True):
+        step_by_force(by_hand, "DISPATCHING", "SETTLED")
+
+
+@pytest.mark.parametrize(("moved", "after"), [(True, "SETTLED"), (False, "FAILED")])
+def test_a_resolution_ends_what_is_in_doubt_as_it_says(
+    by_hand: Transfer, operator: User, checker: User, moved: bool, after: str
+) -> None:
+    place(by_hand, State.DISPATCHING)
+    with transaction.atomic(durable=True):
+        words = json.dumps({"moved": moved})
+        number = proposed(operator, kind="transfer.resolve", subject=by_hand.subject, words=words)
+        rule(number, "applied", checker)
+        row = {"transfer_id": by_hand.pk, "moved": moved, "change_id": number, "at": timezone.now()}
+        insert("treasury_resolution", row)
+    with refused(NOT_ALLOWED, "two people say what was done by hand"):
+        step_by_force(by_hand, "DISPATCHING", "FAILED" if moved else "SETTLED")
+    with transaction.atomic(durable=True):
+        step_by_force(by_hand, "DISPATCHING", after)
+
+
+def test_before_anybody_was_asked_a_claim_may_come_back_and_is_never_settled(by_hand: Transfer) -> None:
+    with guards_asleep():
+        sql("UPDATE treasury_attempt SET outcome = 'try_later', challenge = NULL")
+    place(by_hand, State.DISPATCHING)
+    with refused(NOT_ALLOWED, "two people say what was done by hand"):
+        step_by_force(by_hand, "DISPATCHING", "SETTLED")
+    with transaction.atomic(durable=True):
+        step_by_force(by_hand, "DISPATCHING", "APPROVED")
+
+
+@pytest.mark.parametrize("column", ["connection_id = connection_id + 1", "address = 'cold-2'"])
+def test_an_account_keeps_its_connection_and_its_address(unified: Account, column: str) -> None:
+    with refused(FROZEN, "keeps its connection and its address"):
+        sql(f"UPDATE treasury_account SET {column} WHERE id = %s", unified.pk)
+    sql("UPDATE treasury_account SET title = 'Another', quiet = true WHERE id = %s", unified.pk)
+
+
+def test_a_band_that_was_agreed_on_once_does_not_come_back(unified: Account, maker: User, checker: User) -> None:
+    """The newest row counts: one more of an old agreement would be in force with nobody's word of today."""
+    at = timezone.now()
+    wanted = Wanted(account=unified, asset="USDT", minimum="1", target="2", floor="0")
+    agreed = bands.propose(bands=[wanted], reason="x", by=maker, at=at)
+    (old,) = bands.confirm(change_id=agreed.pk, by=checker, digest=agreed.digest, at=at)
+    with refused(TWICE, "band_once_per_change"):
+        sql(
+            "INSERT INTO treasury_band (account_id, asset, change_id, at, removed, unit, minimum, target, floor,"
+            " direction) SELECT account_id, asset, change_id, now(), removed, unit, minimum, target, floor, direction"
+            " FROM treasury_band WHERE id = %s",
+            old.pk,
+        )
+
+
 # -- proof that the attacks can succeed ----------------------------------------------------------------------
 
 
@@ -1095,6 +1236,10 @@ def test_every_guard_is_switched_on_and_none_is_missing() -> None:
             "treasury_decision_guard",
             "treasury_demand_guard",
             "treasury_attempt_guard",
+            "treasury_attempt_by_hand",
+            "treasury_connection_by_hand",
+            "treasury_transfer_by_hand",
+            "treasury_account_guard",
         }
         <= found
     )

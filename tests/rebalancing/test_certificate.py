@@ -82,10 +82,39 @@ def test_who_is_left_out_is_named_and_whether_that_is_proven() -> None:
 
 def test_a_coarser_unit_and_a_run_out_clock_are_said() -> None:
     stated = solve(THREE_ABOVE).certificate
-    coarse = replace(stated, own_step=False, unit=Decimal("0.0001"), capped=True)
+    coarse = replace(stated, own_step=False, lossless=False, unit=Decimal("0.0001"), capped=True)
     words = certificate.words(coarse, str)
-    assert "multiples of 0.0001" in words
+    assert "Amounts were searched in multiples of 0.0001. " in words
     assert "ran out of real time" in words
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lossless": True}, ", and here no plan in finer amounts is better."),
+        ({}, " alone."),
+        ({"best_in_unit": True}, " alone, of which no plan that helps as many accounts has fewer transfers."),
+        (
+            {"best_in_unit": True, "left_proven": False},
+            " alone, of which no plan helps more accounts, and none that helps as many has fewer transfers.",
+        ),
+        ({"best_in_unit": True, "left_proven": False, "kind": Kind.NO_HELP}, " alone, of which no plan helps."),
+    ],
+)
+def test_what_is_known_of_a_coarser_unit_is_said_of_that_unit(changes: dict[str, object], words: str) -> None:
+    coarse = {"own_step": False, "lossless": False, "best_in_unit": False, "unit": Decimal("0.0001"), "kind": Kind.BEST}
+    stated = replace(solve(THREE_ABOVE).certificate, **(coarse | changes))
+    assert certificate.words(stated, str).endswith(f"Amounts were searched in multiples of 0.0001{words}")
+
+
+def test_a_search_that_may_have_lost_something_is_no_proof() -> None:
+    above = [party(key, 10 + more, 10, 10) for key, more in (("a", 4), ("b", 5), ("c", 6))]
+    problem = everywhere([*above, party("d", 0, 3, 3), party("e", 0, 6, 6), party("f", 0, 6, 6)])
+    solution = solve(problem)
+    coarse = replace(solution.certificate, own_step=False, lossless=False, unit=Decimal(10))
+    assert "It does not hold that a search proves the count." in certificate.check(problem, solution.moves, coarse)
+    unproven = replace(coarse, kind=Kind.BEST, bound=3)
+    assert certificate.check(problem, solution.moves, unproven) == []
 
 
 @pytest.mark.parametrize("solver", [True, False])
@@ -194,6 +223,7 @@ TAMPERINGS: dict[str, Tamper] = {
     "no help": _stated(kind=Kind.NO_HELP),
     "unproven": _stated(kind=Kind.BEST),
     "step": _stated(own_step=False),
+    "lost": _stated(lossless=False),
 }
 
 
@@ -235,3 +265,13 @@ def test_sharing_that_is_understated_is_found_out() -> None:
     assert solution.certificate.shared == 1
     lying = replace(solution.certificate, shared=0)
     assert certificate.check(problem, solution.moves, lying)
+
+
+def test_a_bound_that_is_forged_to_fit_the_count_is_found_out() -> None:
+    """Everything agrees with everything; only no account needs as many transfers as is claimed of it."""
+    above = [party(key, 10 + more, 10, 10) for key, more in (("a", 4), ("b", 5), ("c", 6))]
+    problem = everywhere([*above, party("d", 0, 3, 3), party("e", 0, 6, 6), party("f", 0, 6, 6)])
+    solution = solve(problem, solver=False)
+    assert (solution.certificate.kind, solution.certificate.bound) == (Kind.BEST, 3)
+    forged = replace(solution.certificate, kind=Kind.COUNTING, bound=4, above=(("a", 2), ("b", 1), ("c", 1)), shared=3)
+    assert certificate.check(problem, solution.moves, forged) == ["a: 2 transfers are more than it needs."]

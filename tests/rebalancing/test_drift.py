@@ -20,7 +20,7 @@ from treasury.audit.record import Machine
 from treasury.balances.moved import CLOCKS_APART
 from treasury.controls import stops
 from treasury.models import Account, Balance, Connection, Direction, Transfer, Unit, User
-from treasury.rebalancing import drift
+from treasury.rebalancing import drift, on_its_way
 from treasury.rebalancing.drift import Position, Stand
 from treasury.transfers import attempts, contradictions, dispatch, guards
 
@@ -114,7 +114,7 @@ def test_an_unreadable_or_old_number_is_unknown_and_says_so(banded: None, unifie
     holds(unified, "1000", ago=settings.BALANCE_STALE_AFTER + timedelta(minutes=2, seconds=5))
     old = stands()["UNIFIED"]
     assert old.stale
-    assert (old.position, old.frozen) == (Position.UNKNOWN, "its balance is 7 minutes old: refresh first")
+    assert (old.position, old.frozen) == (Position.UNKNOWN, "its balance is 7 minutes old: read the balances again")
 
 
 def test_an_asset_that_a_readable_account_never_held_is_zero_and_of_another_account_unknown(
@@ -158,6 +158,17 @@ def test_what_has_certainly_not_moved_is_counted_exactly(
     assert unified.waiting == [transfer]
 
 
+def test_of_an_account_with_both_spellings_each_transfer_counts_under_its_own(
+    banded: None, submitted: Make, unified: Account
+) -> None:
+    submitted(amount="100")
+    now = timezone.now()
+    for spellings in (["USDT", "usdt"], ["usdt", "USDT"]):
+        ways = on_its_way.read({(unified.pk, asset): now for asset in spellings}, now)
+        assert {key: way.going for key, way in ways.items()} == {(unified.pk, "USDT"): Decimal(100)}
+    assert on_its_way.read({(unified.pk, "usdt"): now}, now)[unified.pk, "usdt"].going == 100
+
+
 def test_what_an_account_without_a_band_is_sent_counts_too(
     unified: Account, fund: Account, set_band: SetBand, holds: Holds, submitted: Make
 ) -> None:
@@ -193,8 +204,12 @@ def test_what_settled_around_the_reading_freezes_until_a_later_one(
     banded: None, approved: Make, unified: Account, fund: Account, holds: Holds
 ) -> None:
     transfer = sent(approved(amount="500"), Receipt(settled=True, record="V1"))
-    words = f"refresh first: {transfer.reference} settled after the reading"
-    assert {stand.frozen for stand in stands().values()} == {words}
+    words = f"{transfer.reference} settled within seconds of the reading: read the balances again"
+    holds(unified, "500", at=transfer.changed_at - timedelta(seconds=6))
+    after = f"{transfer.reference} settled after the reading: read the balances again"
+    assert stands()["UNIFIED"].frozen == after
+    holds(unified, "500", at=transfer.changed_at - timedelta(seconds=4))
+    assert stands()["UNIFIED"].frozen == words, "nobody can say which came first"
     holds(unified, "500", at=transfer.changed_at + timedelta(seconds=4))
     assert stands()["UNIFIED"].frozen == words, "a reading of nearly the same moment proves nothing"
     holds(unified, "500", at=transfer.changed_at + timedelta(seconds=6))
@@ -346,3 +361,44 @@ def test_many_groups_cost_no_more_queries_than_one(
     with CaptureQueriesContext(database) as many:
         assert len(drift.read(timezone.now())) == 3
     assert len(many) == len(few) <= 6
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_shares_are_of_nothing_that_may_have_left_the_group(
+    outside: bool,
+    unified: Account,
+    fund: Account,
+    further: Callable[[str], Account],
+    set_band: SetBand,
+    holds: Holds,
+    approved: Make,
+) -> None:
+    """Whether the readings show a transfer on its way nobody can say; it matters where its other end is elsewhere."""
+    other = further("other")
+    sent(approved(amount="600"), Receipt(settled=False, record="V1"))
+    for account in (unified, other) if outside else (unified, other, fund):
+        set_band(account, "0", "10", "60", unit="share")
+        holds(account, "450")
+    (group,) = drift.read(timezone.now())
+    known = {stand.account.address: stand.position for stand in group.stands}
+    assert (group.total is None) == outside
+    assert (known["other"] == Position.UNKNOWN) == outside
+
+
+@pytest.mark.parametrize(
+    ("total", "movable", "floor", "passes"),
+    [
+        ("5", "5", "50", False),  # below its floor
+        ("-150", "0", "0", False),  # in debt
+        ("40", "0", "40", True),  # nothing free, and nothing missing
+        ("100", "0", "50", True),
+    ],
+)
+def test_what_is_short_of_what_must_stay_passes_nothing_on(
+    banded: None, unified: Account, set_band: SetBand, holds: Holds, total: str, movable: str, floor: str, passes: bool
+) -> None:
+    set_band(unified, "0", "0", "500", floor=floor)
+    holds(unified, total, movable=movable)
+    stand = stands()["UNIFIED"]
+    assert stand.free == 0
+    assert (stand.no_giving == "") == passes

@@ -9,9 +9,10 @@ from fractions import Fraction
 import pytest
 
 from tests.rebalancing.instances import everywhere, hub, party
-from treasury.rebalancing import certificate, whole
+from treasury.rebalancing import certificate, parts, whole
 from treasury.rebalancing.problem import EXACT, Problem, balances_after, canonical, from_canonical
 from treasury.rebalancing.solve import solve
+from treasury.rebalancing.whole import Whole
 
 WEI = Decimal("1E-18")
 ODD = Decimal("0.000000000000000007")
@@ -32,6 +33,12 @@ def large(seed: int, accounts: int) -> Problem:
     return everywhere(parties, WEI)
 
 
+def coarse(problem: Problem) -> Whole:
+    """In the unit that the solver can hold."""
+    (part,) = parts.parts(whole.whole(problem))
+    return part.units
+
+
 @pytest.mark.parametrize("solver", [True, False])
 @pytest.mark.parametrize("seed", range(4))
 def test_forty_three_digits_are_planned_exactly(seed: int, solver: bool) -> None:
@@ -42,8 +49,8 @@ def test_forty_three_digits_are_planned_exactly(seed: int, solver: bool) -> None
     assert sum(Fraction(one) for one in held.values()) == sum(Fraction(one.balance) for one in problem.parties)
     assert from_canonical(canonical(problem)) == problem
     if solver:
-        assert not solution.certificate.own_step
-        assert whole.coarse(problem).unit == solution.certificate.unit
+        assert not solution.certificate.own_step and not solution.certificate.lossless
+        assert coarse(problem).unit == solution.certificate.unit
 
 
 def test_a_coarse_unit_leaves_what_is_beyond_it_where_it_is() -> None:
@@ -59,7 +66,7 @@ def test_a_coarse_unit_leaves_what_is_beyond_it_where_it_is() -> None:
     solution = solve(problem)
     assert certificate.check(problem, solution.moves, solution.certificate) == []
     assert [(move.source, move.destination) for move in solution.moves] == [("a", "b")]
-    numbers = whole.coarse(problem)
+    numbers = coarse(problem)
     assert sum(numbers.give) <= whole.LARGEST < sum(whole.whole(problem).give)
     assert Fraction(solution.moves[0].amount) % Fraction(WEI) == 0
 
@@ -70,7 +77,7 @@ def test_a_band_that_only_exact_amounts_meet_is_met_by_the_greedy_plan() -> None
     problem = everywhere(
         [party("a", EXACT.add(fits, EXACT.add(Decimal(10**23), ODD)), fits, fits), party("b", 0, 10**22, None)], WEI
     )
-    assert whole.coarse(problem).unit > WEI
+    assert coarse(problem).unit > WEI
     solution = solve(problem)
     assert certificate.check(problem, solution.moves, solution.certificate) == []
     assert [str(move.amount) for move in solution.moves] == ["100000000000000000000000.000000000000000007"]
@@ -107,3 +114,43 @@ def test_a_band_between_two_steps_can_be_met_by_nobody() -> None:
 
 def test_the_same_problem_gets_the_same_plan_to_the_last_digit() -> None:
     assert solve(large(1, 6), limit=1.0) == solve(large(1, 6), limit=1.0)
+
+
+def odd(*, more: str = "0", each: str = "412350.25") -> Problem:
+    """Six accounts at 10^18 steps to the unit, as most people hold them: three above, three below their band, which
+    only a search can prove to need four transfers."""
+    middle = Decimal(each)
+    above = [
+        party(key, middle + extra, middle, middle) for key, extra in (("a", 4 + Decimal(more)), ("b", 5), ("c", 6))
+    ]
+    lacking = Decimal(3) + Decimal(more)
+    return everywhere([*above, party("d", 0, lacking, lacking), party("e", 0, 6, 6), party("f", 0, 6, 6)], WEI)
+
+
+@pytest.mark.parametrize("each", ["412350.25", "0.000000000000000007"])
+def test_amounts_that_are_not_odd_are_proven_at_any_step(each: str) -> None:
+    """What counts is what must and may move: not the last digits of what stays."""
+    problem = odd(each=each)
+    stated = solve(problem).certificate
+    assert (stated.kind, stated.count, stated.bound) == (certificate.Kind.SEARCH, 4, 4)
+    assert stated.unit > WEI and stated.lossless and stated.left_proven and stated.moved_proven
+    assert certificate.words(stated, str).endswith(
+        "Amounts were searched in multiples of 0.000000000001, and here no plan in finer amounts is better."
+    )
+
+
+def test_amounts_that_are_odd_to_the_last_digit_are_proven_by_counting_or_not_at_all() -> None:
+    problem = odd(more="0.000000000000000001")
+    solution = solve(problem)
+    assert certificate.check(problem, solution.moves, solution.certificate) == []
+    stated = solution.certificate
+    assert (stated.kind, stated.count, stated.bound) == (certificate.Kind.BEST, 4, 3)
+    assert not stated.lossless and not stated.moved_proven
+    assert solution.moves == solve(problem, solver=False).moves
+
+
+def test_a_rich_account_does_not_make_small_amounts_coarse() -> None:
+    """It can give no more than the others can take."""
+    rich = party("r", "98765432.123456789012345678", 0, None, takes=False)
+    problem = everywhere([rich, party("a", 0, "0.000001", "0.000002"), party("b", 0, "0.000001", "0.000002")], WEI)
+    assert solve(problem).certificate.own_step

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from treasury.controls import bands
 from treasury.controls.wanted import Terms, Wanted
-from treasury.models import Account, Balance, ConnectionHealth, User
+from treasury.models import Account, Balance, User
 from treasury.rebalancing import feasible
 from treasury.rebalancing.feasible import Place, in_amounts, why_unmet
 
@@ -200,15 +200,20 @@ def test_an_asset_that_the_account_never_held_counts_as_0_and_one_that_cannot_be
     assert (outlook.total, outlook.unread, outlook.unmet) == (None, [fund.title], "")
 
 
-def test_an_account_without_any_number_is_0_only_where_the_venue_answered_in_full(
+def test_an_asset_that_is_not_named_is_0_only_where_all_else_of_the_account_was_read(
     db: None, unified: Account, fund: Account
 ) -> None:
-    Balance.objects.filter(account=fund).delete()
-    assert feasible.held_by([fund])(fund, "USDT") == 0
-    ConnectionHealth.objects.update(problem="Funding is not readable: asleep")
-    assert feasible.held_by([fund])(fund, "USDT") is None
-    ConnectionHealth.objects.update(problem="", read_at=None)
-    assert feasible.held_by([fund])(fund, "USDT") is None
+    """The page that says how far off an account is reckons with the same number."""
+    assert feasible.held_by([fund])(fund, "NEVER") == 0
+    fund.balances.filter(asset="USDT").update(total=None, movable=None, problem="asleep")
+    assert feasible.held_by([fund])(fund, "NEVER") is None
+    fund.balances.all().delete()
+    assert feasible.held_by([fund])(fund, "NEVER") is None
+
+
+def test_what_nobody_stated_of_an_account_by_hand_is_not_0(db: None, fund: Account) -> None:
+    fund.connection.by_hand = True
+    assert feasible.held_by([fund])(fund, "NEVER") is None
 
 
 def test_the_houses_floor_counts_where_it_is_more(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from threading import Barrier, Thread
@@ -40,6 +41,7 @@ from treasury.models import (
     Transfer,
     User,
 )
+from treasury.rebalancing import certificate
 from treasury.rebalancing import plan as planning
 from treasury.rebalancing.plan import NotPlanned
 from treasury.transfers import attempts, dispatch
@@ -154,6 +156,18 @@ def test_inside_there_is_nothing_to_do(unified: Account, set_band: SetBand, make
     set_band(unified, "0", "1", "1000")
     group = computed(maker).groups.get()
     assert (group.status, group.lines.count(), group.non_moves) == (Status.NOTHING, 0, [])
+
+
+@pytest.mark.parametrize(("proven", "status"), [(True, Status.NO_HELP), (False, Status.BEST)])
+def test_that_nothing_can_be_done_is_said_only_where_it_is_proven(
+    banded: None, maker: User, unified: Account, fund: Account, set_band: SetBand, proven: bool, status: Status
+) -> None:
+    set_band(fund, "5000", "5000")
+    set_band(unified, "100", "300", "1000")
+    group = computed(maker).groups.get()
+    assert group.status == Status.NO_HELP
+    stored = certificate.from_json(group.certificate)
+    assert planning.status_of(replace(stored, left_proven=proven)) == status
 
 
 def test_a_doubled_message_computes_once(banded: None, maker: User) -> None:
@@ -275,7 +289,7 @@ def test_a_stale_balance_refuses_its_group_and_no_other(
     plan = computed(maker)
     refused, other = plan.groups.get(asset="USDT"), plan.groups.get(asset="BTC")
     assert (refused.status, refused.lines.count()) == (Status.REFUSED, 0)
-    assert whys(refused) == {"UNIFIED": "Its balance is 7 minutes old: refresh first."}
+    assert whys(refused) == {"UNIFIED": "Its balance is 7 minutes old: read the balances again."}
     assert other.status == Status.NO_HELP
     assert planning.recheck(refused) == []
 
@@ -298,6 +312,29 @@ def test_what_may_have_moved_is_not_planned_around(banded: None, maker: User, ap
     assert set(whys(group).values()) == {f"{transfer.reference} is on its way."}
 
 
+def test_shares_of_what_may_have_left_the_group_are_not_planned(
+    unified: Account,
+    fund: Account,
+    further: Callable[[str], Account],
+    set_band: SetBand,
+    holds: Holds,
+    maker: User,
+    approved: Make,
+) -> None:
+    """600 are on their way to an account outside the group; a share of a wrong total would bring others outside."""
+    other = further("other")
+    attempt = dispatch.claim(reference=approved(amount="600").reference, at=timezone.now())
+    assert attempt is not None
+    attempts.conclude(attempt_id=attempt.pk, answer=Receipt(settled=False, record="V1"), now=timezone.now)
+    set_band(unified, "0", "50", "100", unit="share")
+    set_band(other, "39", "42", "45", unit="share")
+    holds(unified, "1000")
+    holds(other, "450")
+    group = computed(maker).groups.get()
+    assert group.status == Status.REFUSED
+    assert "the group holds together is not known now" in whys(group)["other"]
+
+
 def test_a_stop_says_who_and_why(banded: None, maker: User, fund: Account) -> None:
     stops.stop(account=fund, reason="Audit", by=TESTS, at=timezone.now())
     why = whys(computed(maker).groups.get())
@@ -317,6 +354,36 @@ def test_no_surplus_anywhere_names_each_account_and_its_reason(
         "FUND": f"No surplus anywhere: no account of the group may give ({unified.title}: it has nothing above its "
         "minimum)."
     }
+
+
+def test_what_the_others_cannot_spare_or_take_together_is_said_in_numbers(
+    unified: Account, fund: Account, further: Callable[[str], Account], set_band: SetBand, holds: Holds, maker: User
+) -> None:
+    """UNIFIED and FUND hold 1000 each."""
+    low = further("low")
+    holds(low, "0")
+    set_band(unified, "950", "1000", "1200")
+    set_band(fund, "951.5", "1000", "1100")
+    set_band(low, "178", "200", "300")
+    why = whys(computed(maker).groups.get())
+    assert why == {"low": "It needs 178, and the others can spare 98.5 together."}
+    holds(low, "900")
+    assert whys(computed(maker).groups.get()) == {"low": "It has 600 too much, and the others can take 300 together."}
+
+
+def test_what_the_plan_gave_to_others_is_not_there_for_it(
+    unified: Account, fund: Account, further: Callable[[str], Account], set_band: SetBand, holds: Holds, maker: User
+) -> None:
+    low, lower = further("low"), further("lower")
+    holds(low, "0")
+    holds(lower, "0")
+    set_band(unified, "900", "1000", "1200")
+    set_band(fund, "1000", "1000", "1100")
+    set_band(low, "60", "60", "300")
+    set_band(lower, "70", "70", "300")
+    group = computed(maker).groups.get()
+    assert {line.amount for line in group.lines.all()} == {60}, "over the account between them"
+    assert whys(group) == {"lower": "It needs 70, and once the plan has helped others, these can spare 40 together."}
 
 
 def test_what_must_stay_is_said(banded: None, maker: User, unified: Account, set_band: SetBand, holds: Holds) -> None:

@@ -11,9 +11,11 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from connectors.simulators import core as simulators
+from treasury.balances import prices
 from treasury.controls import bands
 from treasury.management import practice_bands
-from treasury.models import Band, Change, Connection, User
+from treasury.models import Band, Change, Connection, Notice, Price, User
+from treasury.notices import post
 from treasury.rebalancing import drift, feasible
 from treasury.rebalancing.drift import Position
 
@@ -45,10 +47,24 @@ def test_a_newcomer_sees_drift_on_every_connection_and_one_group_that_is_fine() 
 
 
 @pytest.mark.usefixtures("_every_venue")
-def test_a_database_that_is_filled_already_is_left_as_it_is() -> None:
+def test_a_newcomer_can_value_what_is_there_and_gets_no_letters_about_what_is_decided() -> None:
+    call_command("practice")
+    assert {one.asset for one in prices.newest(timezone.now())} == {"USDT", "USDC", "BTC", "ETH", "GBP"}
+    assert set(Price.objects.values_list("source", "entered_by__username")) == {("made up for practice", "admin")}
+    assert Change.objects.exclude(ruling=None).exists()
+    assert Notice.objects.filter(kind="change.propose").exists()
+    assert not post.waiting().exists()
+    assert Connection.objects.get(by_hand=True).name == "Treasury desk"
+
+
+@pytest.mark.usefixtures("_every_venue")
+def test_a_database_that_is_filled_already_is_left_as_it_is(operator: User) -> None:
+    at = timezone.now()
+    prices.enter(asset="BTC", currency="EUR", price="1", as_of=at, source="x", by=operator, at=at)
     call_command("practice")
     before = list(Band.objects.values_list("pk", "minimum"))
     call_command("practice")
+    assert Price.objects.count() == 1
     assert list(Band.objects.values_list("pk", "minimum")) == before
     assert Change.objects.filter(kind=bands.SET).count() == 1
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 from django.conf import settings
@@ -39,9 +42,10 @@ from treasury.models import (
 )
 from treasury.models.amount import plain
 from treasury.rebalancing import drift, propose
+from treasury.rebalancing import plan as planning
 from treasury.rebalancing.drift import Position
 from treasury.rebalancing.propose import NotDrafted, draft_lines, submit_all
-from treasury.transfers import access, approve, cancel, dispatch, order
+from treasury.transfers import access, approve, cancel, dispatch, draft, order, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +57,11 @@ def planned(connection: Connection, unified: Account, fund: Account) -> Planned:
     """A plan that is ready, of two lines: FUND to UNIFIED, and after it UNIFIED to FUND."""
 
     def make(
-        *, state: PlanState = PlanState.READY, origin: Origin = Origin.HAND, ago: timedelta = timedelta(0)
+        *,
+        state: PlanState = PlanState.READY,
+        origin: Origin = Origin.HAND,
+        ago: timedelta = timedelta(0),
+        inputs: str = "{}",
     ) -> Plan:
         at = timezone.now() - ago
         number = Plan.objects.count() + 1
@@ -65,8 +73,8 @@ def planned(connection: Connection, unified: Account, fund: Account) -> Planned:
             connection=connection,
             asset="USDT",
             status=Status.PROVEN,
-            inputs="{}",
-            digest=hashlib.sha256(b"{}").hexdigest(),
+            inputs=inputs,
+            digest=hashlib.sha256(inputs.encode()).hexdigest(),
             certificate={},
         )
         for number, (source, destination, amount, after) in enumerate(
@@ -168,6 +176,77 @@ def test_behind_what_ended_otherwise_nothing_is_drafted(planned: Planned, maker:
     assert "compute again" in refusal(plan, maker, {first: "50"})[first]
 
 
+def elsewhere(maker: User, source: Account, destination: Account, amount: str = "400") -> Transfer:
+    """A draft that comes from no plan."""
+    words = draft.Words(source, destination, "USDT", amount, "Payroll")
+    return draft.draft(words=words, maker=maker, at=timezone.now())
+
+
+def test_what_others_submitted_since_at_an_account_keeps_its_lines_from_being_drafted(
+    planned: Planned, maker: User, maker2: User, unified: Account, fund: Account
+) -> None:
+    plan = planned()
+    first, then = lines(plan)
+    other = elsewhere(maker2, fund, unified)
+    assert len(drafts(plan, maker, {first: "50"})) == 1, "a draft asks nobody"
+    submit.submit(reference=other.reference, maker=maker2, at=timezone.now())
+    told = f"{other.reference} (400 USDT) was submitted since this plan was computed, at one of its accounts: compute"
+    assert told in refusal(plan, maker, {then: "10"})[then]
+    cancel.cancel(reference=other.reference, by=maker2, at=timezone.now())
+    assert drafts(plan, maker, {then: "10"})
+
+
+def test_a_line_of_one_plan_keeps_the_same_line_of_another_from_being_submitted(
+    planned: Planned, maker: User, maker2: User
+) -> None:
+    plan, again = planned(), planned()
+    drafts(plan, maker), drafts(again, maker2)
+    assert [why for _, why in submit_all(plan=plan, maker=maker, at=timezone.now())] == ["", ""]
+    found = submit_all(plan=again, maker=maker2, at=timezone.now())
+    assert [one.state for one, _ in found] == [State.DRAFT] * 2
+    assert all("were submitted since this plan was computed: compute again." in why for _, why in found)
+
+
+def test_what_the_plan_counted_already_is_none_of_it(
+    planned: Planned, maker: User, maker2: User, unified: Account, fund: Account
+) -> None:
+    other = elsewhere(maker2, fund, unified)
+    submit.submit(reference=other.reference, maker=maker2, at=timezone.now())
+    told = json.dumps({"accounts": [{"on its way": [{"reference": other.reference}]}]})
+    plan = planned(inputs=told)
+    assert len(drafts(plan, maker)) == 2
+
+
+def test_an_edited_line_does_not_keep_the_words_of_the_planned_one(planned: Planned, maker: User) -> None:
+    plan = planned()
+    first, then = lines(plan)
+    edited, kept = drafts(plan, maker, {first: "49", then: "1020.50"})
+    assert edited.reason == f"Line 1 of {plan}, edited: the plan had 50"
+    assert kept.reason == f"Line 2 of {plan}, to bring USDT inside its bands"
+    line = PlanLine.objects.get(pk=first)
+    assert propose.otherwise(edited, line) == "the plan had 50"
+    assert propose.otherwise(kept, PlanLine.objects.get(pk=then)) == ""
+    edited.source, edited.destination = edited.destination, edited.source
+    assert propose.otherwise(edited, line) == "other words than the plan's"
+
+
+def test_checking_lines_finds_what_drafting_would_and_writes_nothing(planned: Planned, maker: User) -> None:
+    plan = planned()
+    first, then = lines(plan)
+    before = Transfer.objects.count()
+
+    def check(amounts: dict[int, str]) -> dict[int | str, str]:
+        return propose.check_lines(plan=plan, amounts=amounts, reason="", maker=maker, at=timezone.now())
+
+    assert check({first: "50", then: "5"}) == {}
+    assert "choose that one too" in check({then: "5"})[then]
+    assert "decimals" in check({first: "0.0000000000000001"})[first]
+    assert propose.too_much(plan, {first: Decimal(1000), then: Decimal(5000)}) == [], "the second waits for the first"
+    (warning,) = propose.too_much(plan, {first: Decimal("1000.5")})
+    assert warning.startswith("1\u202f000.5 USDT of Funding are to be sent, and 1\u202f000 can be moved now")
+    assert Transfer.objects.count() == before
+
+
 def test_another_makers_line_is_not_drafted_twice(planned: Planned, maker: User, maker2: User) -> None:
     plan = planned()
     first, _ = lines(plan)
@@ -190,7 +269,65 @@ def test_an_old_plan_is_computed_again_but_what_was_drafted_is_found(planned: Pl
     later = timezone.now() + timedelta(seconds=10)
     again = draft_lines(plan=plan, amounts=dict.fromkeys(lines(plan), "1"), reason="", maker=maker, at=later)
     assert again == made
-    assert "is older than 15 minutes" in refusal(planned(ago=settings.PLAN_DRAFTABLE), maker)[""]
+    assert "is 15 minutes old" in refusal(planned(ago=settings.PLAN_DRAFTABLE), maker)[""]
+
+
+def test_a_plan_is_as_old_as_its_numbers_however_long_it_was_computed(
+    connection: Connection,
+    unified: Account,
+    fund: Account,
+    set_band: SetBand,
+    maker: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_band(unified, "100", "300", "500")
+    set_band(fund, "1200", "1500", "2000")
+    plan = planning.ask(by=maker, at=timezone.now())
+    seconds = iter([0.0, 3600.0])
+    with monkeypatch.context() as slow:
+        slow.setattr(planning, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+        planning.compute(plan_id=plan.pk, at=timezone.now())
+    plan.refresh_from_db()
+    assert plan.state == PlanState.READY
+    assert plan.began_at is not None
+    assert plan.ended_at == plan.began_at + timedelta(hours=1)
+    assert propose.why_not_draft(plan, plan.began_at + settings.PLAN_DRAFTABLE) == ""
+    assert "is 60 minutes old" in propose.why_not_draft(plan, plan.ended_at)
+
+
+def test_a_guessed_key_takes_no_lines_place(planned: Planned, maker: User, unified: Account, fund: Account) -> None:
+    plan = planned()
+    first, _ = lines(plan)
+    key = uuid5(NAMESPACE_URL, f"plan:{plan.pk}:line:{first}")
+    words = draft.Words(unified, fund, "USDT", "7", "Mine")
+    guessed = draft.draft(words=words, maker=maker, at=timezone.now(), draft_key=key)
+    (made,) = drafts(plan, maker, {first: "50"})
+    assert made != guessed
+    assert (made.planned_id, made.amount, made.source) == (first, Decimal(50), fund)
+    assert drafts(plan, maker, {first: "50"}) == [made]
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "others"),
+    [("turned", "source", "other accounts"), ("asset", "asset", "another asset")],
+)
+def test_a_line_redrafted_stays_that_line(
+    planned: Planned, maker: User, unified: Account, fund: Account, change: str, field: str, others: str
+) -> None:
+    plan = planned()
+    made, _ = drafts(plan, maker)
+    source, destination = (unified, fund) if change == "turned" else (fund, unified)
+    words = draft.Words(source, destination, "USDC" if change == "asset" else "USDT", "5", "Something else")
+    with pytest.raises(draft.Invalid) as refused:
+        draft.redraft(reference=made.reference, words=words, maker=maker, at=timezone.now())
+    assert refused.value.problems == {
+        field: f"Not changed. This draft is line 1 of {plan}; draft a new transfer for {others}."
+    }
+    made.refresh_from_db()
+    assert (made.source, made.destination, made.asset, made.amount) == (fund, unified, "USDT", Decimal(50))
+    same = draft.Words(fund, unified, "USDT", "49", "Less will do")
+    again = draft.redraft(reference=made.reference, words=same, maker=maker, at=timezone.now())
+    assert (again.amount, again.reason, again.planned_id) == (Decimal(49), "Less will do", lines(plan)[0])
 
 
 def test_lines_of_another_plan_and_none_at_all_are_refused(planned: Planned, maker: User) -> None:
@@ -226,6 +363,18 @@ def test_one_that_cannot_be_submitted_keeps_no_other_back(planned: Planned, make
     assert "holds no asset called USDT" in problem
     kept.refresh_from_db()
     assert kept.state == State.DRAFT
+
+
+def test_of_a_plan_that_is_too_old_none_is_submitted_with_the_others_but_each_by_itself(
+    planned: Planned, maker: User
+) -> None:
+    plan = planned()
+    made = drafts(plan, maker)
+    later = timezone.now() + timedelta(days=3)
+    found = submit_all(plan=plan, maker=maker, at=later)
+    sentence = f"{plan} is 3 days old, and the balances have moved on: compute again."
+    assert [(one.state, problem) for one, problem in found] == [(State.DRAFT, sentence)] * 2
+    assert submit.submit(reference=made[0].reference, maker=maker, at=later).state == State.SUBMITTED
 
 
 def test_only_ones_own_drafts_are_submitted(planned: Planned, maker: User, maker2: User) -> None:

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
+from connectors.core.protocol import Receipt
 from tests.rebalancing.conftest import Holds, SetBand
 from treasury import tasks
+from treasury.audit.record import Machine
 from treasury.controls import bands
 from treasury.controls.wanted import Wanted
-from treasury.models import Account, Drift, Notice, Origin, Plan, PlanState, Transfer, User
+from treasury.models import (
+    Account,
+    Drift,
+    Notice,
+    Origin,
+    Plan,
+    PlanGroup,
+    PlanLine,
+    PlanState,
+    State,
+    Status,
+    Transfer,
+    User,
+)
 from treasury.rebalancing import plan as planning
 from treasury.rebalancing import schedule
+from treasury.transfers import attempts, dispatch, lifecycle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LONG = settings.DRIFT_PLAN_AFTER
 A_MINUTE = timedelta(minutes=1)
+TESTS = Machine("tests")
 
 
 @pytest.fixture
@@ -108,6 +127,100 @@ def test_while_a_number_is_unknown_it_waits(outside: datetime, unified: Account,
     read(holds, fund, at=at)
     schedule.watch(at=at + A_MINUTE)
     assert Plan.objects.count() == 1
+
+
+def settle(transfer: Transfer, at: datetime) -> None:
+    with transaction.atomic():
+        words = {"by": TESTS, "at": at, "action": "transfer.settle", "outcome": "Moved."}
+        lifecycle.advance(lifecycle.locked(transfer.reference), State.SETTLED, **words)
+
+
+@pytest.fixture
+def on_the_way(
+    approved: Callable[..., Transfer], unified: Account, fund: Account, holds: Holds
+) -> Callable[[], Transfer]:
+    """A transfer that the venue took and has not settled: nobody can say what its accounts hold."""
+
+    def make() -> Transfer:
+        transfer = approved(amount="1")
+        read(holds, unified, fund, at=timezone.now())  # a reading from later than now lets nothing be sent
+        attempt = dispatch.claim(reference=transfer.reference, at=timezone.now())
+        assert attempt is not None
+        answer = Receipt(settled=False, record="V1")
+        attempts.conclude(attempt_id=attempt.pk, answer=answer, now=timezone.now)
+        return transfer
+
+    return make
+
+
+def watched(holds: Holds, unified: Account, fund: Account, at: datetime) -> int:
+    """How many plans the clock has asked for after a tick at this moment."""
+    read(holds, unified, fund, at=at)
+    schedule.watch(at=at)
+    return Plan.objects.count()
+
+
+def test_while_an_account_is_frozen_it_waits(
+    outside: datetime, unified: Account, fund: Account, holds: Holds, on_the_way: Callable[[], Transfer]
+) -> None:
+    flying = on_the_way()
+    at = outside + LONG
+    assert watched(holds, unified, fund, at) == 0
+    settle(flying, at)
+    assert watched(holds, unified, fund, at + A_MINUTE) == 1
+
+
+def test_a_plan_that_failed_is_asked_for_again_after_as_long(
+    outside: datetime, unified: Account, fund: Account, holds: Holds
+) -> None:
+    at = outside + LONG
+    assert watched(holds, unified, fund, at) == 1
+    Plan.objects.update(state=PlanState.COMPUTING, began_at=at)
+    assert watched(holds, unified, fund, at + 2 * LONG) == 1, "it is being computed"
+    planning.fail(plan_id=Plan.objects.get().pk, problem=planning.DIED, at=at)
+    assert watched(holds, unified, fund, at + LONG - A_MINUTE) == 1
+    assert watched(holds, unified, fund, at + LONG) == 2
+    Plan.objects.filter(state=PlanState.WAITING).update(state=PlanState.FAILED, began_at=at, ended_at=at)
+    assert watched(holds, unified, fund, at + LONG + A_MINUTE) == 2, "no more often than that"
+    assert watched(holds, unified, fund, at + 2 * LONG) == 3
+
+
+def test_a_plan_of_numbers_that_were_not_known_is_asked_for_again(
+    outside: datetime, unified: Account, fund: Account, holds: Holds
+) -> None:
+    at = outside + LONG
+    assert watched(holds, unified, fund, at) == 1
+    holds(fund, None, at=at)
+    planning.compute(plan_id=Plan.objects.get().pk, at=at)
+    assert PlanGroup.objects.get().status == Status.REFUSED
+    assert watched(holds, unified, fund, at + LONG) == 2
+
+
+def test_a_plan_without_a_line_while_accounts_were_frozen_is_asked_for_again(
+    outside: datetime, unified: Account, fund: Account, holds: Holds, on_the_way: Callable[[], Transfer]
+) -> None:
+    at = outside + LONG
+    assert watched(holds, unified, fund, at) == 1
+    flying = on_the_way()
+    read(holds, unified, fund, at=at)
+    planning.compute(plan_id=Plan.objects.get().pk, at=at)
+    assert (Plan.objects.get().state, PlanLine.objects.count()) == (PlanState.READY, 0)
+    assert watched(holds, unified, fund, at + LONG) == 1
+    settle(flying, at + LONG)
+    assert watched(holds, unified, fund, at + LONG + A_MINUTE) == 2
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_a_plan_that_said_what_helps_or_that_nothing_does_is_not_asked_for_again(
+    outside: datetime, unified: Account, fund: Account, holds: Holds, set_band: SetBand, helps: bool
+) -> None:
+    if not helps:
+        set_band(unified, "1000", "1000", "1000")
+    at = outside + LONG
+    assert watched(holds, unified, fund, at) == 1
+    planning.compute(plan_id=Plan.objects.get().pk, at=at)
+    assert (Plan.objects.get().state, PlanLine.objects.exists()) == (PlanState.READY, helps)
+    assert watched(holds, unified, fund, at + 5 * LONG) == 1
 
 
 def test_switched_off_it_only_notes(

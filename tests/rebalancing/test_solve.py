@@ -137,6 +137,64 @@ def test_a_search_without_a_limit_left_keeps_the_greedy_plan() -> None:
     assert solve(problem, limit=0.0).moves == solve(problem, solver=False).moves
 
 
+SWAP = [party("a", 3, 3, 5, target=5), party("b", 3, 0, 0), party("c", 1, 0, None, smallest=3)]
+SWAPPED = [("a", "c", "3", ()), ("b", "a", "3", ())]
+RICH = [party("y", 10**15, 0, None), party("z", 0, 0, None)]  # more steps than the solver can hold
+
+
+def routes_of(*pairs: str) -> frozenset[tuple[str, str]]:
+    return frozenset((pair[0], pair[1]) for pair in pairs)
+
+
+def test_who_has_no_route_to_those_outside_makes_no_difference() -> None:
+    alone = Problem(tuple(SWAP), routes_of("ac", "ba"), ONE)
+    beside = Problem((*SWAP, *RICH), routes_of("ac", "ba", "yz"), ONE)
+    assert rows(alone) == rows(beside) == SWAPPED
+    assert solve(alone).certificate == replace(solve(beside).certificate, distance=solve(alone).certificate.distance)
+
+
+def test_each_part_is_searched_in_its_own_unit() -> None:
+    problem = Problem((*SWAP, RICH[0], party("z", 0, 1, None)), routes_of("ac", "ba", "yz"), ONE)
+    assert rows(problem) == [*SWAPPED, ("y", "z", "1", ())]
+
+
+def test_parts_that_were_not_searched_to_the_end_do_not_add_up() -> None:
+    """Left aside: that two transfers help the one account here, and to leave it at that would save three there."""
+    three = [party(key, 9, 0, 9, largest=2) for key in "pqr"]
+    problem = Problem((*SWAP, *three, party("e", 0, 6, 9)), routes_of("ac", "ba", "pe", "qe", "re"), ONE)
+    stated = solve(problem, limit=0.0).certificate
+    assert (stated.count, stated.left_out, stated.left_proven) == (3, ("b",), False)
+    assert (stated.kind, stated.bound) == (Kind.BEST, 1)
+    assert (solve(problem).certificate.kind, solve(problem).certificate.left_out) == (Kind.SEARCH, ())
+
+
+def test_a_search_in_a_coarser_unit_rules_no_plan_out() -> None:
+    """As in the plan with one account less, two transfers mend everything; hundreds of steps cannot say so."""
+    problem = Problem((*SWAP, *RICH), routes_of("ac", "ba", "yz", "yb"), ONE)
+    assert rows(problem) == []
+    stated = solve(problem).certificate
+    assert (stated.kind, stated.left_out, stated.left_proven) == (Kind.NO_HELP, ("b",), False)
+    assert (stated.unit, stated.lossless, stated.best_in_unit) == (100, False, True)
+    assert certificate.words(stated, str) == (
+        "No plan was found that helps; one is not ruled out. 1 account stays outside: b. "
+        "Amounts were searched in multiples of 100 alone, of which no plan helps."
+    )
+
+
+def test_that_nobody_can_be_helped_is_only_said_where_it_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem(tuple(SWAP), routes_of("ac", "ba"), ONE)
+    said = "No plan was found that helps; one is not ruled out. 1 account stays outside: b."
+    assert certificate.words(solve(problem, solver=False).certificate, str) == said
+    assert certificate.words(solve(problem, limit=0.0).certificate, str) == said
+    monkeypatch.setattr(search, "REAL_SECONDS", 0)
+    assert certificate.words(solve(problem).certificate, str).startswith(f"{said} The search ran out of real time")
+    closed = Problem((*SWAP[:2], replace(SWAP[2], takes=False)), routes_of("ac", "ba"), ONE)
+    proven = (
+        "No transfer can bring any account inside its band. 1 account stays outside: b. No plan helps more accounts."
+    )
+    assert certificate.words(solve(closed).certificate, str) == proven
+
+
 def python(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from connectors.core import discovery
@@ -28,9 +30,12 @@ from treasury.models import (
     Basis,
     CallWindow,
     Connection,
+    Contradiction,
+    LookUp,
     Movement,
     Notice,
     Outcome,
+    Resolution,
     Ruling,
     State,
     Transfer,
@@ -38,10 +43,13 @@ from treasury.models import (
 )
 from treasury.transfers import (
     access,
+    approve,
     attempts,
     by_hand,
     cancel,
     confirm,
+    contradictions,
+    dispatch,
     draft,
     exposure,
     guards,
@@ -76,6 +84,29 @@ def waiting(apart: Apart, desk: Connection, maker: User, checker: User, checker2
     transfer = asked(approved(draft_of(apart, maker), checker, checker2))
     assert transfer.state == State.CONFIRMING, (transfer.held, transfer.outcome)
     return transfer
+
+
+@pytest.fixture
+def wallets(desk: Connection, operator: User, operator2: User, maker: User, checker: User) -> list[Account]:
+    """Three accounts of the desk, of which the first two hold something, each in its own spelling."""
+    found = [hands.account_of(desk, operator, operator2, f"cold-{number}") for number in (1, 2, 3)]
+    for account, asset in zip(found, ("USDT", "usdt"), strict=False):
+        hands.stated(account, "1000", maker, checker, asset=asset)
+    return found
+
+
+def asleep(text: str) -> None:
+    """One statement that no guard of the database sees, within this test's own transaction."""
+    sql("SET LOCAL session_replication_role = replica")
+    sql(text)
+    sql("SET LOCAL session_replication_role = DEFAULT")
+
+
+def ready(source: Account, destination: Account, amount: str, maker: User, *checkers: User) -> Transfer:
+    """Drafted and approved, in the spelling of its source."""
+    (asset,) = source.balances.values_list("asset", flat=True)
+    words = draft.Words(source, destination, asset, amount, "Top it up")
+    return approved(draft.draft(words=words, maker=maker, at=timezone.now()), *checkers)
 
 
 # -- the whole way -------------------------------------------------------------------------------------------
@@ -267,6 +298,36 @@ def test_what_waits_to_be_done_counts_towards_the_days_limit(
     assert "would pass the limit" in second.held
 
 
+def test_what_waits_for_longer_than_a_day_still_counts_towards_the_days_limit(
+    waiting: Transfer, apart: Apart, maker: User, checker: User, checker2: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "DAILY_LIMITS", {"*": Decimal(20)})
+    asleep("UPDATE treasury_attempt SET claimed_at = claimed_at - interval '25 hours'")
+    second = asked(approved(draft_of(apart, maker, "10"), checker, checker2))
+    assert second.state == State.APPROVED, "both may be done today"
+    assert second.due_at is not None
+    assert timedelta(0) < second.due_at - timezone.now() <= attempts.HELD_AGAIN, "nobody knows when that ends"
+
+
+def test_the_days_limit_counts_an_asset_in_any_spelling(
+    wallets: list[Account], maker: User, checker: User, checker2: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "DAILY_LIMITS", {"USDT": Decimal(20)})
+    upper, lower, third = wallets
+    assert asked(ready(upper, third, "15", maker, checker, checker2)).state == State.CONFIRMING
+    second = asked(ready(lower, third, "16", maker, checker, checker2))
+    assert (second.asset, second.state) == ("usdt", State.APPROVED)
+    assert "would pass the limit" in second.held
+
+
+def test_two_alike_in_two_spellings_do_not_wait_together(
+    wallets: list[Account], maker: User, checker: User, checker2: User
+) -> None:
+    upper, lower, third = wallets
+    first = asked(ready(upper, third, "15", maker, checker, checker2))
+    assert first.reference in asked(ready(lower, third, "15", maker, checker, checker2)).held
+
+
 def test_two_alike_do_not_wait_together(
     apart: Apart, waiting: Transfer, maker: User, checker: User, checker2: User
 ) -> None:
@@ -304,6 +365,58 @@ def test_done_wants_something_that_shows_it_and_the_reference_typed(waiting: Tra
     assert change.words["record"] == "0xabc"
     with pytest.raises(changes.NotWaiting):
         say(waiting, operator, done=False)
+
+
+def test_one_record_of_a_venue_proves_one_transfer(
+    wallets: list[Account], maker: User, maker2: User, operator: User, checker: User, checker2: User
+) -> None:
+    upper, lower, _ = wallets
+    first, second = (asked(ready(upper, lower, amount, maker, checker, checker2)) for amount in ("10", "11"))
+    both = [say(one, by, files=[], record="0xabc") for one, by in ((first, operator), (second, maker2))]
+    agree(both[0], first, checker)
+    with pytest.raises(access.NotNow, match=f"Nothing was changed. 0xabc shows {first.reference} already"):
+        agree(both[1], second, checker)
+    both[1].refresh_from_db()
+    assert both[1].is_open
+    changes.withdraw(change_id=both[1].pk, by=maker2, at=timezone.now())
+    with pytest.raises(changes.NotSaid, match=f"0xABC shows {first.reference} already"):
+        say(second, operator, record="0xABC")
+    assert ticked(first).state == State.SETTLED
+    agree(say(second, operator, record="0xdef"), second, checker)
+    assert ticked(second).state == State.SETTLED
+
+
+@pytest.mark.parametrize("by", ["look-up", "call", "resolution"])
+def test_a_record_that_proves_a_venues_own_transfer_proves_none_by_hand(
+    waiting: Transfer, apart: Apart, maker: User, operator: User, by: str
+) -> None:
+    here, at = apart.source.account, timezone.now()
+    way = next(one for one in here.connection.accounts.exclude(pk=here.pk) if venues.has_route(here, one))
+    own = draft.draft(words=draft.Words(here, way, apart.source.asset, "1", "Within it"), maker=maker, at=at)
+    sql("SET LOCAL session_replication_role = replica")
+    if by == "look-up":
+        LookUp.objects.create(transfer=own, at=at, state="DONE", searched=True, found=True, record="77")
+    elif by == "call":
+        made: dict[str, Any] = dict.fromkeys(("claimed_at", "send_before", "call_ends_at", "concluded_at"), at)
+        own.attempts.create(number=1, kind="send", worker="w", outcome=Outcome.SETTLED, record="77", **made)
+    else:
+        change = changes.propose(
+            kind=resolve.RESOLVE, subject=own.subject, words={}, reason="It moved", by=operator, at=at
+        )
+        Resolution.objects.create(transfer=own, moved=True, record="77", change=change, at=at)
+    sql("SET LOCAL session_replication_role = DEFAULT")
+    with pytest.raises(changes.NotSaid, match=f"77 shows {own.reference} already"):
+        say(waiting, operator, record="77")
+    assert say(waiting, operator, record="78").is_open
+
+
+def test_the_same_id_at_other_venues_is_another_record(
+    wallets: list[Account], waiting: Transfer, maker: User, operator: User, checker: User, checker2: User
+) -> None:
+    upper, lower, _ = wallets
+    other = asked(ready(upper, lower, "10", maker, checker, checker2))
+    agree(say(other, operator, record="1"), other, checker)
+    assert say(waiting, operator, record="1").is_open
 
 
 def test_not_done_it_ends_as_failed_and_may_be_drafted_again(
@@ -362,6 +475,99 @@ def test_those_who_can_do_it_are_told_and_the_message_names_no_amount(
     assert "12.5" not in notice.text
 
 
+# -- a restore -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forgotten(wallets: list[Account], maker: User, checker: User, checker2: User) -> Transfer:
+    """The backup knew it as approved; somebody may have been asked, and have done it, in the time that is lost."""
+    transfer = ready(*wallets[:2], "10", maker, checker, checker2)
+    stops.stop(everything=True, reason="restored", by=stops.RESTORE, at=timezone.now())
+    return transfer
+
+
+def looked_back(transfer: Transfer) -> Transfer:
+    settle.look_back(reference=transfer.reference, now=timezone.now)
+    transfer.refresh_from_db()
+    return transfer
+
+
+def test_after_a_restore_nobody_says_nothing_moved_of_what_people_may_have_done(
+    forgotten: Transfer, maker: User, operator: User, checker: User
+) -> None:
+    assert forgotten.expires_at is not None
+    over = forgotten.expires_at + timedelta(seconds=1)
+    with pytest.raises(access.NotNow, match="before its venue was asked"):
+        cancel.expire(reference=forgotten.reference, at=over)
+    ended = cancel.expire(reference=looked_back(forgotten).reference, at=over)
+    assert ended.state == State.EXPIRED
+    assert ended.outcome == (
+        "Whether it moved before, this database cannot know. Its time for approval and sending ran out."
+    )
+    told = Notice.objects.get(kind="transfer.expire").text
+    assert "this database cannot know" in told
+    assert "Nothing moved" not in told
+    assert [risk.transfer for risk in exposure.risks(over)] == [forgotten], "money at risk until two people have said"
+    with pytest.raises(access.NotNow, match="may have moved after all"):
+        draft.draft_again(reference=forgotten.reference, maker=maker, at=over)
+    against = Contradiction.objects.get()
+    assert against.words.endswith("has no records of it that can be searched: look at the venue's own screen first")
+    typed = forgotten.reference
+    said = contradictions.propose_close(
+        contradiction_id=against.pk, moved=False, reason="Both wallets", typed=typed, by=operator, at=over, files=[]
+    )
+    contradictions.confirm_close(change_id=said.pk, by=checker, digest=said.digest, typed=typed, at=over)
+    assert draft.draft_again(reference=forgotten.reference, maker=maker, at=over).state == State.DRAFT
+
+
+def test_after_a_restore_whoever_ends_it_does_not_say_that_nothing_moved(
+    forgotten: Transfer, maker: User, operator: User, operator2: User, checker: User
+) -> None:
+    looked_back(forgotten)
+    with transaction.atomic():
+        ended = cancel.cancel(reference=forgotten.reference, by=maker, at=timezone.now())
+        assert ended.outcome == "Whether it moved before, this database cannot know. Maker Person cancelled it."
+        transaction.set_rollback(True)
+    release(stops.standing().get(), operator, operator2)
+    Transfer.objects.filter(pk=forgotten.pk).update(due_at=timezone.now())
+    sent_back = asked(forgotten)
+    assert sent_back.state == State.SUBMITTED
+    told = {one.text for one in Notice.objects.filter(kind="transfer.send_back")}
+    assert len(told) == 1
+    assert "this database cannot know" in told.pop()
+    rejected = approve.reject(
+        reference=forgotten.reference, checker=checker, digest=forgotten.digest or "", round=sent_back.round,
+        factor="password", reason="It was done", at=timezone.now(),
+    )  # fmt: skip
+    assert rejected.outcome.startswith("Whether it moved before, this database cannot know. Checker Person rejected it")
+    assert Contradiction.objects.filter(transfer=forgotten, closed_at=None).exists()
+
+
+def test_after_a_restore_a_claim_that_comes_too_late_sends_it_back_and_ends_nothing(
+    forgotten: Transfer, operator: User, operator2: User
+) -> None:
+    looked_back(forgotten)
+    release(stops.standing().get(), operator, operator2)
+    assert forgotten.expires_at is not None
+    over = forgotten.expires_at + timedelta(seconds=1)
+    assert dispatch.claim(reference=forgotten.reference, at=over) is None
+    forgotten.refresh_from_db()
+    assert forgotten.state == State.SUBMITTED
+    assert forgotten.outcome.startswith("Not sent again. Whether it moved before, this database cannot know.")
+
+
+def test_what_people_approve_anew_after_a_restore_ends_as_ever(
+    forgotten: Transfer, maker: User, operator: User, operator2: User, checker: User, checker2: User
+) -> None:
+    """They have read that it may have been done, and looked."""
+    looked_back(forgotten)
+    release(stops.standing().get(), operator, operator2)
+    Transfer.objects.filter(pk=forgotten.pk).update(due_at=timezone.now())
+    again = approved(asked(forgotten), checker, checker2)
+    assert cancel.cancel(reference=again.reference, by=maker, at=timezone.now()).outcome.startswith("Nothing moved.")
+    assert not Contradiction.objects.exists()
+
+
 # -- no deadline ends it -------------------------------------------------------------------------------------
 
 
@@ -400,8 +606,7 @@ def test_other_words_than_the_approved_ones_are_never_recorded(
     waiting: Transfer, operator: User, checker: User
 ) -> None:
     agree(say(waiting, operator), waiting, checker)
-    waiting.source.address = f"{waiting.source.address}-other"
-    waiting.source.save()
+    asleep("UPDATE treasury_account SET address = address || '-other'")
     assert ticked(waiting).state == State.CONFIRMING
     assert AuditEntry.objects.filter(subject=waiting.subject, action="alarm.raise").exists()
     assert stops.standing().filter(connection=waiting.connection).exists()
@@ -524,9 +729,10 @@ def test_the_repeat_is_refused_by_the_database_without_two_peoples_word(
 
 
 def steal(transfer: Transfer) -> None:
-    """As ``confirm`` does, without asking whether anybody said anything."""
+    """As ``confirm`` does, without asking whether anybody said anything, and from past the step that asks it too."""
     at = timezone.now()
     sql("SET CONSTRAINTS ALL DEFERRED")
+    asleep("UPDATE treasury_transfer SET state = 'DISPATCHING'")
     held = Transfer.objects.select_for_update().get(pk=transfer.pk)
     attempts.enter(held, kind=attempts.Kind.REPEAT, at=at, action="transfer.repeat")
 

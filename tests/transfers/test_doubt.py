@@ -14,13 +14,15 @@ from connectors.core.errors import Barred, TryLater
 from connectors.core.protocol import State as Found
 from connectors.simulators.core import Simulator
 from tests.conftest import person, release
+from tests.models.attack import sql
 from tests.transfers.doubts import EMPTY, PERHAPS, concluded, later, note, says
 from treasury import venues
 from treasury.controls import changes, restores, stops
 from treasury.controls.roles import OPERATORS
 from treasury.models import AuditEntry, Contradiction, Home, LookUp, State, StopOrder, Transfer, User
-from treasury.tasks import look_back_connection
-from treasury.transfers import cancel, dispatch, doubt, guards, settle
+from treasury.tasks import look_back_connection, tick_expire
+from treasury.transfers import access, cancel, dispatch, doubt, settle
+from treasury.transfers import restored as restored_
 
 pytestmark = pytest.mark.django_db
 
@@ -168,12 +170,40 @@ def test_what_was_approved_before_a_restore_is_approved_anew(
     assert "records were searched for it, and show nothing" in transfer.outcome
 
 
+def test_what_the_venues_records_were_searched_for_after_a_restore_expires_as_ever(restored: StopOrder) -> None:
+    for transfer in Transfer.objects.all():
+        assert transfer.expires_at is not None
+        over = transfer.expires_at + timedelta(seconds=1)
+        with pytest.raises(access.NotNow, match="before its venue was asked"):
+            cancel.expire(reference=transfer.reference, at=over)
+        note(transfer, EMPTY)
+        ended = cancel.expire(reference=transfer.reference, at=over)
+        assert ended.outcome == "Nothing moved. Its time for approval and sending ran out."
+    assert not Contradiction.objects.exists()
+
+
+def test_in_a_copy_nothing_expires_before_the_restore_is_noticed(approved: Made) -> None:
+    transfer = approved()
+    restores.watch(at=timezone.now())
+    Transfer.objects.filter(pk=transfer.pk).update(due_at=timezone.now())
+    asleep = "SET LOCAL session_replication_role ="
+    sql(f"{asleep} replica")
+    sql("UPDATE treasury_transfer SET expires_at = now() - interval '1 hour'")
+    sql(f"{asleep} DEFAULT")
+    Home.objects.update(cluster="another")
+    tick_expire()
+    assert dispatch.claim(reference=transfer.reference, at=timezone.now()) is None
+    transfer.refresh_from_db()
+    assert transfer.state == State.APPROVED
+    assert "restored or copied" in transfer.held
+
+
 def test_whoever_decides_after_a_restore_is_told_what_the_venue_said(restored: StopOrder, submitted: Made) -> None:
     transfer = Transfer.objects.get(state=State.SUBMITTED)
-    assert "could not be asked about it: look at the venue's own screen" in (guards.restored_meanwhile(transfer) or "")
+    assert "could not be asked about it: look at the venue's own screen" in (restored_.warning(transfer) or "")
     look_back_connection(transfer.connection_id)
-    assert "records were searched for it, and show nothing" in (guards.restored_meanwhile(transfer) or "")
-    assert guards.restored_meanwhile(submitted(amount="9")) is None
+    assert "records were searched for it, and show nothing" in (restored_.warning(transfer) or "")
+    assert restored_.warning(submitted(amount="9")) is None
 
 
 def test_where_records_carry_no_key_nothing_is_asked_and_nothing_is_pretended(
@@ -184,7 +214,7 @@ def test_where_records_carry_no_key_nothing_is_asked_and_nothing_is_pretended(
     transfer = Transfer.objects.get(state=State.APPROVED)
     settle.look_back(reference=transfer.reference, now=timezone.now)
     assert not transfer.look_ups.get().searched
-    assert "look at the venue's own screen first" in guards.restored_in_words(transfer, restored)
+    assert "look at the venue's own screen first" in restored_.in_words(transfer, restored)
 
 
 def test_a_venue_that_cannot_be_asked_does_not_hold_the_stop_for_ever(restored: StopOrder) -> None:

@@ -15,8 +15,10 @@ from django.utils import timezone
 
 from connectors.simulators.core import Simulator
 from tests.conftest import release
+from tests.transfers import hands
 from treasury import venues
 from treasury.audit.record import Machine
+from treasury.balances import typed
 from treasury.controls import bands, stops
 from treasury.controls.roles import CHECKERS
 from treasury.controls.wanted import Wanted
@@ -216,6 +218,91 @@ def test_our_own_movement_of_a_quiet_account_is_no_surprise(
     dispatch.dispatch(reference=second.reference, now=timezone.now)
     second.refresh_from_db()
     assert second.state == State.SETTLED, second.held or second.outcome
+
+
+@pytest.fixture
+def waits(
+    desk: Connection, operator: User, operator2: User, maker: User, checker: User, checker2: User
+) -> Callable[..., Transfer]:
+    """One out of a quiet account that people state, drafted and approved; it holds 100."""
+
+    def make(source: Account, asset: str = "USDT") -> Transfer:
+        there = hands.account_of(desk, operator, operator2, "elsewhere")
+        words = draft.Words(source, there, asset, "30", "x")
+        return hands.approved(draft.draft(words=words, maker=maker, at=timezone.now()), checker, checker2)
+
+    return make
+
+
+@pytest.fixture
+def desk(db: None) -> Connection:
+    return hands.desk()
+
+
+@pytest.fixture
+def wallet(desk: Connection, operator: User, operator2: User, maker: User, checker: User) -> Callable[..., Account]:
+    def make(address: str, asset: str = "USDT", *, quiet: bool = False) -> Account:
+        made = hands.account_of(desk, operator, operator2, address, quiet=quiet)
+        hands.stated(made, "100", maker, checker, asset=asset, seen_at=timezone.now() - timedelta(minutes=1))
+        return made
+
+    return make
+
+
+def stated_at(account: Account, total: str, first: User, second: User, asset: str, at: datetime) -> None:
+    words = typed.Stated(account, asset, total, at)
+    change = typed.propose(stated=words, reason="r", files=[hands.PAPER], by=first, at=at)
+    typed.confirm(change_id=change.pk, by=second, digest=change.digest, at=at)
+
+
+@pytest.mark.parametrize(("total", "fits"), [("110", True), ("100", False), ("109", False)])
+def test_what_came_by_hand_to_a_quiet_account_counts_in_any_spelling(
+    wallet: Callable[..., Account],
+    waits: Callable[..., Transfer],
+    maker: User,
+    operator: User,
+    checker: User,
+    checker2: User,
+    total: str,
+    fits: bool,
+) -> None:
+    source, quiet = wallet("a"), wallet("b", "usdt", quiet=True)
+    transfer = waits(quiet, "usdt")
+    words = draft.Words(source, quiet, "USDT", "10", "x")
+    came = draft.draft(words=words, maker=maker, at=timezone.now())
+    came = hands.asked(hands.approved(came, checker, checker2))
+    assert isinstance(guards.unmoved(transfer, timezone.now()), guards.Hold), "it is on its way"
+    hands.agree(hands.say(came, operator), came, checker)
+    assert hands.ticked(came).state == State.SETTLED
+    at = timezone.now() + timedelta(seconds=20)
+    stated_at(quiet, total, maker, checker, "usdt", at)
+    found = guards.unmoved(Transfer.objects.get(pk=transfer.pk), at)
+    assert (found is None) == fits, found
+
+
+@pytest.mark.parametrize(("total", "fits"), [("110", True), ("109", False), ("121", False), ("100", False)])
+def test_what_had_come_before_it_was_approved_is_not_added_again_when_it_is_recorded(
+    wallet: Callable[..., Account],
+    waits: Callable[..., Transfer],
+    maker: User,
+    operator: User,
+    checker: User,
+    checker2: User,
+    total: str,
+    fits: bool,
+) -> None:
+    source, quiet = wallet("a"), wallet("b", quiet=True)
+    words = draft.Words(source, quiet, "USDT", "10", "x")
+    came = draft.draft(words=words, maker=maker, at=timezone.now())
+    came = hands.asked(hands.approved(came, checker, checker2))
+    hands.stated(quiet, "110", maker, checker)  # it has arrived, and nobody has said so yet
+    transfer = waits(quiet)
+    hands.agree(hands.say(came, operator), came, checker)
+    assert hands.ticked(came).state == State.SETTLED
+    at = timezone.now() + timedelta(seconds=20)
+    stated_at(quiet, total, maker, checker, "USDT", at)
+    found = guards.unmoved(Transfer.objects.get(pk=transfer.pk), at)
+    assert (found is None) == fits, found
 
 
 def test_an_active_account_may_move_by_others(approved: Callable[..., Transfer], unified: Account) -> None:

@@ -13,11 +13,13 @@ from django.utils import timezone
 from connectors.core.errors import Uncertain
 from connectors.simulators.core import Simulator, serve
 from tests.conftest import SETUP
+from tests.transfers import hands
 from treasury import tasks, venues
+from treasury.balances import typed
 from treasury.balances.moved import has_moved
 from treasury.balances.refresh import refresh
 from treasury.controls.connections import connect
-from treasury.models import AuditEntry, Basis, CallWindow, Connection, Match, State, Transfer, User
+from treasury.models import Account, AuditEntry, Basis, CallWindow, Connection, Match, State, Transfer, User
 from treasury.transfers import (
     approve,
     attempts,
@@ -414,6 +416,45 @@ def test_what_differs_is_compared_again_after_the_new_and_not_at_each_tick(settl
     assert match.due(settled.connection, at) == []
     assert match.due(settled.connection, at + timedelta(minutes=2)) == [settled]
     assert match.due(settled.connection, at + timedelta(days=8)) == []
+
+
+# -- what people state ---------------------------------------------------------------------------------------
+
+
+def test_where_people_state_what_is_there_the_next_statement_matches_it_however_late(
+    maker: User, operator: User, operator2: User, checker: User, checker2: User
+) -> None:
+    desk = hands.desk()
+    here, there = (hands.account_of(desk, operator, operator2, address) for address in ("cold-1", "cold-2"))
+    for account, total in ((here, "100"), (there, "7")):
+        hands.stated(account, total, maker, checker)
+    words = draft.Words(here, there, "USDT", "10", "To the other wallet")
+    transfer = hands.asked(hands.approved(draft.draft(words=words, maker=maker, at=timezone.now()), checker, checker2))
+    hands.agree(hands.say(transfer, operator), transfer, checker)
+    assert hands.ticked(transfer).state == State.SETTLED
+    row = compared(transfer, 11 * 60)
+    assert row is not None
+    assert (row.basis, row.agrees) == (Basis.NOTHING, False)
+
+    def state(account: Account, total: str, at: datetime) -> None:
+        words = typed.Stated(account, "USDT", total, at)
+        change = typed.propose(stated=words, reason="By its statement", files=[hands.PAPER], by=maker, at=at)
+        typed.confirm(change_id=change.pk, by=checker, digest=change.digest, at=at)
+
+    at = timezone.now() + timedelta(days=30)
+    minute = timedelta(minutes=1)
+    assert match.due(desk, at) == [], "nothing new is known"
+    state(here, "90", at)
+    assert match.due(desk, at + 2 * minute) == [transfer]
+    match.match(reference=transfer.reference, now=lambda: at + 2 * minute)
+    assert match.due(desk, at + 9 * minute) == [], "compared once after each statement, not at each tick"
+    state(there, "17", at + 10 * minute)
+    assert match.due(desk, at + 12 * minute) == [transfer]
+    match.match(reference=transfer.reference, now=lambda: at + 12 * minute)
+    row.refresh_from_db()
+    assert (row.basis, row.agrees) == (Basis.BALANCES, True), row.difference
+    state(there, "18", at + 20 * minute)
+    assert match.due(desk, at + 22 * minute) == []
 
 
 # -- what the venue is made to say ---------------------------------------------------------------------------

@@ -17,8 +17,31 @@ from connectors.simulators.core import Simulator
 from treasury import tasks, venues
 from treasury.audit.record import Machine
 from treasury.balances.refresh import refresh
-from treasury.models import Account, AuditEntry, Balance, Connection, Notice, Predecessor, State, Transfer, User
-from treasury.transfers import approve, attempts, bell, cancel, contradictions, dispatch, guards, order, submit
+from treasury.models import (
+    Account,
+    AuditEntry,
+    Balance,
+    Connection,
+    Contradiction,
+    Notice,
+    Predecessor,
+    State,
+    Transfer,
+    User,
+)
+from treasury.transfers import (
+    access,
+    approve,
+    attempts,
+    bell,
+    cancel,
+    contradictions,
+    dispatch,
+    draft,
+    guards,
+    order,
+    submit,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -293,3 +316,165 @@ def test_looking_for_what_was_left_behind_is_one_question(first: Transfer, then:
     with CaptureQueriesContext(database) as captured:
         order.cancel_orphans(timezone.now())
     assert len(captured) == 1
+
+
+# -- what may have moved after all ---------------------------------------------------------------------------
+
+
+def against(transfer: Transfer) -> Contradiction:
+    return contradictions.raise_(transfer, words="the venue has it by its key", by=TESTS, at=timezone.now())
+
+
+def ruled(found: Contradiction, *, moved: bool, by: User, other: User) -> None:
+    at, typed = timezone.now(), found.transfer.reference
+    said = {"contradiction_id": found.pk, "moved": moved, "reason": "Its own list.", "typed": typed, "files": []}
+    change = contradictions.propose_close(**said, by=by, at=at)  # type: ignore[arg-type]
+    contradictions.confirm_close(change_id=change.pk, by=other, digest=change.digest, typed=typed, at=at)
+
+
+@pytest.mark.parametrize("moved", [None, True, False])
+def test_what_may_have_moved_or_did_is_not_cancelled_behind_another(
+    first: Transfer,
+    then: Transfer,
+    approve_it: Callable[[Transfer], Transfer],
+    operator: User,
+    checker: User,
+    moved: bool | None,
+) -> None:
+    found = against(approve_it(then))
+    if moved is not None:
+        ruled(found, moved=moved, by=operator, other=checker)
+    cancel.cancel(reference=first.reference, by=first.maker, at=timezone.now())
+    order.cancel_orphans(timezone.now())
+    then.refresh_from_db()
+    if moved is False:
+        assert then.outcome.startswith("Nothing moved. ")
+    else:
+        assert (then.state, then.outcome) == (State.APPROVED, "")
+        assert "may have it already" in held(then) if moved is None else "it moved already" in held(then)
+
+
+@pytest.mark.parametrize("state", [State.SUBMITTED, State.APPROVED])
+def test_what_evidence_speaks_against_is_ended_by_nobody_before_two_people_have_said_what_is_true(
+    drafted: Make, approve_it: Callable[[Transfer], Transfer], checker: User, state: State
+) -> None:
+    transfer = drafted()
+    asked = submit.submit(reference=transfer.reference, maker=transfer.maker, at=timezone.now())
+    words = {"checker": checker, "digest": asked.digest or "", "round": 1, "factor": "password"}
+    if state == State.APPROVED:
+        approve.approve(reference=transfer.reference, at=timezone.now(), **words)  # type: ignore[arg-type]
+    transfer.refresh_from_db()
+    against(transfer)
+    assert transfer.expires_at is not None
+    over = transfer.expires_at + timedelta(seconds=1)
+    may_have_moved = f"Evidence says that {transfer.reference} may have moved; two people must say what is true first."
+    with pytest.raises(access.NotNow, match=may_have_moved):
+        cancel.cancel(reference=transfer.reference, by=transfer.maker, at=timezone.now())
+    with pytest.raises(access.NotNow, match=may_have_moved):
+        cancel.expire(reference=transfer.reference, at=over)
+    if state == State.SUBMITTED:
+        with pytest.raises(access.NotNow, match=may_have_moved):
+            approve.reject(
+                reference=transfer.reference,
+                at=timezone.now(),
+                reason="No.",
+                **words,  # type: ignore[arg-type]
+            )
+    else:
+        assert "may have it already" in held(transfer, over)
+        assert dispatch.claim(reference=transfer.reference, at=over) is None
+    transfer.refresh_from_db()
+    assert (transfer.state, transfer.outcome) == (state, "")
+
+
+@pytest.mark.parametrize("how", ["cancelled", "expired", "by the dispatcher"])
+def test_what_two_people_found_to_have_moved_never_ends_with_nothing_moved(
+    approved: Make, operator: User, checker2: User, how: str
+) -> None:
+    transfer = approved()
+    ruled(against(transfer), moved=True, by=operator, other=checker2)
+    assert transfer.expires_at is not None
+    over = transfer.expires_at + timedelta(seconds=1)
+    if how == "cancelled":
+        cancel.cancel(reference=transfer.reference, by=operator, at=timezone.now())
+    elif how == "expired":
+        cancel.expire(reference=transfer.reference, at=over)
+    else:
+        assert dispatch.claim(reference=transfer.reference, at=over) is None
+    transfer.refresh_from_db()
+    assert transfer.state == (State.CANCELLED if how == "cancelled" else State.EXPIRED)
+    assert transfer.outcome.startswith("It moved already, as two people found. ")
+    told = Notice.objects.filter(subject=transfer.subject, to=transfer.maker.email).latest("pk")
+    assert "It moved already" in told.text
+    assert "Nothing moved" not in told.text
+
+
+def test_the_clock_leaves_what_evidence_speaks_against(approved: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    transfer, other = approved(amount="1"), approved(amount="2")
+    against(transfer)
+    assert other.expires_at is not None
+    later = other.expires_at + timedelta(seconds=1)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: later)
+    monkeypatch.setattr(tasks, "clock_agrees", lambda: True)
+    tasks.tick_expire()
+    assert {one.pk: one.state for one in Transfer.objects.all()} == {
+        transfer.pk: State.APPROVED,
+        other.pk: State.EXPIRED,
+    }
+
+
+# -- drafted again -------------------------------------------------------------------------------------------
+
+
+def cancelled(transfer: Transfer) -> Transfer:
+    return cancel.cancel(reference=transfer.reference, by=transfer.maker, at=timezone.now())
+
+
+def again(transfer: Transfer) -> Transfer:
+    return draft.draft_again(reference=transfer.reference, maker=transfer.maker, at=timezone.now())
+
+
+def test_drafted_again_it_waits_for_the_same(first: Transfer, then: Transfer) -> None:
+    cancelled(then)
+    fresh = again(then)
+    assert list(order.waits_for(fresh)) == [first]
+    assert again(then) == fresh
+    assert Predecessor.objects.filter(transfer=fresh).count() == 1
+
+
+def test_behind_what_ended_without_settling_it_is_not_drafted_again(first: Transfer, then: Transfer) -> None:
+    cancelled(first)
+    order.cancel_orphans(timezone.now())
+    with pytest.raises(access.NotNow) as refused:
+        again(then)
+    assert str(refused.value) == (
+        f"{first.reference} had to settle before {then.reference}, and did not: compute the plan again."
+    )
+    assert Transfer.objects.count() == 2
+
+
+def test_drafted_again_it_waits_no_more_for_what_has_settled(
+    first: Transfer, then: Transfer, approve_it: Callable[[Transfer], Transfer]
+) -> None:
+    settled(approve_it(first))
+    cancelled(then)
+    assert not order.waits_for(again(then)).exists()
+
+
+@pytest.mark.parametrize("moved", [None, False])
+def test_evidence_against_what_settled_first_holds_what_is_drafted_again_too(
+    first: Transfer,
+    then: Transfer,
+    approve_it: Callable[[Transfer], Transfer],
+    operator: User,
+    checker: User,
+    moved: bool | None,
+) -> None:
+    found = against(settled(approve_it(first)))
+    cancelled(then)
+    if moved is None:
+        assert list(order.waits_for(again(then))) == [first]
+        return
+    ruled(found, moved=moved, by=operator, other=checker)
+    with pytest.raises(access.NotNow, match="compute the plan again"):
+        again(then)

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from tests.web.test_pages import works_alone
-from treasury.controls import bands, bands_csv, changes
+from treasury.controls import bands, bands_csv, changes, wanted
 from treasury.controls.wanted import Wanted
 from treasury.models import Account, AuditEntry, Balance, Band, Change, Connection, User
 
@@ -269,7 +269,6 @@ def test_a_band_is_removed_by_its_box(
         ("?connection={}&asset=usdt", "Bybit writes it USDT."),
         ("?connection={}&asset=NOPE", "reports an asset called NOPE"),
         ("?connection={}&asset=", "Enter the asset"),
-        ("?connection=%00&asset=x", "Choose a connection."),
     ],
 )
 def test_a_group_that_cannot_be_is_asked_for_again(
@@ -405,7 +404,6 @@ def test_a_preview_tells_new_changed_removed_and_as_they_are_apart(
         (f"{HEAD},removed\n{ROW},perhaps", "Row 2, column removed: Write yes or no."),
         (f"{HEAD}\n{ROW.replace('100', '1' * 201)}", "Row 2, column minimum: It is longer than 200 characters."),
         (f'{HEAD}\n"{ROW}', "It is no CSV"),
-        (f"{HEAD}\n\x00", "It is no text in UTF-8."),
         (f"{HEAD}\n" + "x" * bands_csv.SIZE_MOST, "It is larger than 256 KB"),
         (f"{HEAD}\n" + "x\n" * (bands_csv.ROWS_MOST + 1), "It has more than 2000 rows"),
     ],
@@ -420,6 +418,28 @@ def test_what_is_wrong_in_a_file_is_said_of_its_cell(
         assert response.status_code == 422
         assert sentence in words_of(response, "bands-import")
     assert not Change.objects.exists()
+
+
+def test_all_that_is_wrong_in_a_file_is_said_at_once(sign_in: SignIn, connection: Connection, maker: User) -> None:
+    wrong = [
+        ROW.replace("Bybit main", "Nowhere").replace(",100,", ",1e2,"),
+        ROW.replace("FUND", "fund"),
+        ROW.replace("500.5", "299"),
+        ROW.replace("USDT", "usdt"),
+    ]
+    response = sign_in(maker).post(IMPORT, {"text": "\n".join([HEAD, *wrong])})
+    assert response.status_code == 422
+    said = words_of(response, "bands-import")
+    assert "5 things must be mended first" in said
+    places = [
+        "Row 2, column connection: There is no connection called Nowhere.",
+        "Row 2, column minimum: Write it out in digits",
+        "Row 3, column account: Bybit main has no account",
+        "Row 4, column maximum: The maximum must not be less than",
+        "Row 5, column asset: Bybit writes it USDT.",
+    ]
+    assert [said.find(one) for one in places] == sorted(said.find(one) for one in places)
+    assert all(one in said for one in places)
 
 
 def test_a_file_that_is_no_text_is_refused(sign_in: SignIn, connection: Connection, maker: User) -> None:
@@ -459,14 +479,25 @@ def test_a_browsers_line_ends_are_the_same_text(sign_in: SignIn, connection: Con
 def test_a_spreadsheet_runs_nothing_that_is_exported(
     sign_in: SignIn, applied: Apply, fund: Account, unified: Account, maker: User, address: str
 ) -> None:
-    Account.objects.filter(pk=fund.pk).update(address=address)
-    fund.refresh_from_db()
+    fund = Account.objects.create(connection=fund.connection, address=address, kind="FUND", title="Another")
     applied(usdt(fund, "1", "2"))
     text = sign_in(maker).get(EXPORT).content.decode()
     assert f",'{address}," in text
     assert not re.search(r"(^|,)[=+\-@]", text, re.MULTILINE)
     (line,) = bands_csv.read(bands_csv.text_of(text.encode()))
     assert line.wanted.account == fund
+
+
+def test_a_group_of_132_accounts_fits_into_one_form(
+    sign_in: SignIn, connection: Connection, fund: Account, maker: User
+) -> None:
+    more = [Account(connection=connection, address=f"P{number}", title=f"P{number}", kind="x") for number in range(130)]
+    Account.objects.bulk_create(more)
+    words = filled(fund, minimum="1", target="2")
+    empty = {f"account-{each.pk}-{name}": "" for each in connection.accounts.all() for name in wanted.NUMBERS}
+    assert len(empty | words) > 1000
+    assert sign_in(maker).post(group(connection), empty | words).status_code == 303
+    assert Change.objects.filter(ruling=None).count() == 1
 
 
 def test_two_thousand_rows_are_one_proposal(

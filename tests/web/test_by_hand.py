@@ -16,6 +16,7 @@ from tests.transfers import hands
 from tests.transfers.hands import Apart
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.balances import typed
+from treasury.controls import stops
 from treasury.models import Account, Balance, Change, Connection, State, Transfer, User
 from treasury.transfers import by_hand
 
@@ -183,6 +184,57 @@ def test_past_its_time_it_is_shown_as_money_at_risk_and_nobody_may_resolve_it_ot
     assert waiting.reference in by_id(page_of(client.get("/")), "at-risk").text_content()
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_under_a_stop_the_task_says_that_nobody_moves_it_now(
+    sign_in: SignIn, waiting: Transfer, operator: User, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    stops.stop(venue=waiting.source.connection.venue, reason="hacked", by=operator, at=timezone.now())
+    at = timezone.now() + (OVER if late else timedelta(0))
+    monkeypatch.setattr("django.utils.timezone.now", lambda: at)
+    task = by_id(page_of(sign_in(operator).get(page(waiting))), "by-hand")
+    text = " ".join(task.text_content().split())
+    assert "Do not move it now:" in text
+    assert "is stopped since" in text
+    assert "If you have moved it already, say so below." in text
+    assert "One of you moves it" not in text
+    assert ("Its time is over" in text) == late
+    assert task.xpath(".//form"), "what was done before the stop can still be said"
+
+
+def test_evidence_that_was_handed_in_for_another_transfer_is_pointed_at(
+    sign_in: SignIn, apart: Apart, waiting: Transfer, maker: User, operator: User, checker: User, checker2: User
+) -> None:
+    first = hands.say(waiting, operator)
+    client = sign_in(checker)
+    assert "Look twice" not in words(client, "/changes/")
+    hands.agree(first, waiting, checker)
+    hands.ticked(waiting)
+    other = hands.asked(hands.approved(hands.draft_of(apart, maker, "3"), checker, checker2))
+    hands.say(other, operator)
+    sentence = f"Look twice: the same file, statement.txt, is evidence of {waiting.reference} as well."
+    assert sentence in words(client, "/changes/")
+    assert sentence in words(client, page(other))
+    assert "Confirm: it was done" in words(client, page(other)), "it is a warning, and no refusal"
+
+
+def test_a_record_that_shows_another_transfer_stays_beside_its_mistake_and_is_not_confirmed(
+    sign_in: SignIn, apart: Apart, waiting: Transfer, maker: User, operator: User, checker: User, checker2: User
+) -> None:
+    other = hands.asked(hands.approved(hands.draft_of(apart, maker, "3"), checker, checker2))
+    change = hands.say(other, operator, files=[], record="0xfeed")
+    hands.agree(hands.say(waiting, operator, files=[], record="0xfeed"), waiting, checker)
+    sentence = f"0xfeed shows {waiting.reference} already, and one record proves one transfer."
+    client = sign_in(checker)
+    assert sentence in words(client, page(other))
+    said = {"digest": change.digest, "typed": other.reference}
+    assert client.post(f"{page(other)}changes/{change.pk}/confirm/", said).status_code == 409
+    client.post(f"{page(other)}changes/{change.pk}/decline/", {"reason": "That is another one"})
+    answer = client.post(f"{page(other)}by-hand/", form(other, record="0xfeed"))
+    assert answer.status_code == 422
+    assert sentence in " ".join(page_of(answer).text_content().split())
+    assert 'value="0xfeed"' in answer.content.decode()
+
+
 def test_what_is_no_transfer_by_hand_has_no_such_task(
     sign_in: SignIn, approved: Callable[..., Transfer], operator: User
 ) -> None:
@@ -269,6 +321,35 @@ def test_a_balance_is_stated_with_its_evidence_and_confirmed(
     assert str(Balance.objects.get().total) == "1.250000000000000000"
     assert "1.25" in by_id(page_of(client.get(address)), "state").text_content()
     assert "1.25" in by_id(page_of(client.get("/")), f"connection-{desk.pk}").text_content()
+
+
+@pytest.mark.parametrize("offset", [timedelta(hours=-5), timedelta(hours=14)])
+def test_a_moment_with_an_offset_is_that_moment(
+    sign_in: SignIn, desk: Connection, wallet: Account, maker: User, offset: timedelta
+) -> None:
+    when = (timezone.now() - timedelta(hours=1)).replace(microsecond=0)
+    there = when.astimezone(timezone.get_fixed_timezone(offset)).isoformat()
+    answer = sign_in(maker).post(f"/connections/{desk.pk}/balances/", stated(wallet, there))
+    assert answer.status_code == 303
+    assert Change.objects.get(kind=typed.STATE).words["observed_at"] == when.isoformat()
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1999-12-31T23:59"]
+)
+def test_a_moment_at_the_ends_of_the_calendar_is_refused_in_words(
+    sign_in: SignIn, desk: Connection, wallet: Account, maker: User, moment: str
+) -> None:
+    answer = sign_in(maker).post(f"/connections/{desk.pk}/balances/", stated(wallet, moment))
+    assert answer.status_code == 422
+    assert moment in answer.content.decode()
+    assert not Change.objects.filter(kind=typed.STATE).exists()
+
+
+def stated(wallet: Account, moment: str) -> dict[str, Any]:
+    files = [SimpleUploadedFile("s.txt", b"1.25")]
+    said = {"asset": "BTC", "total": "1", "movable": "", "reason": "Its explorer", "seen_at": moment}
+    return {"account": wallet.pk, "files": files, **said}
 
 
 def test_whoever_may_not_state_a_balance_sees_no_form(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -65,6 +66,32 @@ def test_the_card_names_plan_line_and_neighbours(sign_in: SignIn, two: list[Tran
     told = shown(client, then)
     assert f"Goes after{first.reference} Draft" in told
     assert "From planPL-000001, line 2" in told
+
+
+def test_a_checker_reads_how_old_the_plans_numbers_were(
+    sign_in: SignIn, two: list[Transfer], maker: User, checker: User
+) -> None:
+    first, _ = two
+    assert "its numbers were" not in shown(sign_in(maker), first)
+    later = timezone.now() + timedelta(hours=5)
+    submit.submit(reference=first.reference, maker=maker, at=later)
+    told = shown(sign_in(checker), first)
+    assert "line 1its numbers were 5 h old when this was submitted" in told
+
+
+def test_a_line_of_a_plan_is_not_redrafted_into_another(
+    sign_in: SignIn, two: list[Transfer], maker: User, unified: Account, fund: Account
+) -> None:
+    first, _ = two
+    client, address = sign_in(maker), f"/transfers/{first.reference}/edit/"
+    said = {"source": fund.pk, "destination": unified.pk, "asset": "USDC", "amount": "5", "reason": "x"}
+    response = client.post(address, said)
+    assert response.status_code == 422
+    assert by_id(page_of(response), "id_asset").get("aria-invalid") == "true"
+    assert "Not changed. This draft is line 1 of PL-000001; draft a new" in response.content.decode()
+    assert client.post(address, {**said, "asset": "USDT", "amount": "4"}).status_code == 303
+    first.refresh_from_db()
+    assert (first.asset, first.amount) == ("USDT", Decimal(4))
 
 
 def test_another_persons_draft_is_named_and_no_link_leads_nowhere(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,10 +15,23 @@ from kombu.exceptions import OperationalError
 from connectors.core.errors import Uncertain
 from tests.web.swap import by_id, page_of
 from treasury.audit.record import Machine
+from treasury.balances import snapshots
+from treasury.balances.holdings import all_balances
 from treasury.celery import app
 from treasury.controls import stops
-from treasury.models import AuditEntry, Balance, Change, Connection, ConnectionHealth, StopOrder, Transfer, User
+from treasury.models import (
+    Account,
+    AuditEntry,
+    Balance,
+    Change,
+    Connection,
+    ConnectionHealth,
+    StopOrder,
+    Transfer,
+    User,
+)
 from treasury.transfers import attempts, dispatch
+from treasury.web import totals
 
 Make = Callable[..., Transfer]
 SignIn = Callable[..., Client]
@@ -270,3 +283,36 @@ def test_a_stopped_account_says_so_beside_its_login(sign_in: SignIn, connection:
     section = by_id(page_of(sign_in(maker).get("/")), f"connection-{connection.pk}")
     assert "Bybit main · Funding is stopped by drift" in " ".join(section.text_content().split())
     assert "it moved by itself" in section.text_content()
+
+
+def test_an_account_that_no_reading_names_yet_is_missing_and_no_nothing(
+    sign_in: SignIn, connection: Connection, maker: User
+) -> None:
+    """Set up since the last reading; after the next one, which finds nothing in it, it is empty."""
+    new = Account.objects.create(connection=connection, address="FUTURES", title="Newly set up", kind="FUTURES")
+    client = sign_in(maker)
+    said = f"Nothing is known of {new}: not read yet, or not readable."
+    text = " ".join(by_id(page_of(client.get("/")), "held").text_content().split())
+    assert said in text
+    assert "at least" in text.lower()
+    snapshots.keep(connection, at=timezone.now())
+    assert said not in " ".join(by_id(page_of(client.get("/")), "held").text_content().split())
+
+
+@pytest.mark.parametrize(("in_part", "missing"), [(False, True), (True, False)])
+def test_what_could_not_be_read_at_all_is_missing_in_every_sum_and_a_part_only_where_its_connection_has_it(
+    connection: Connection, unified: Account, fund: Account, at: datetime, in_part: bool, missing: bool
+) -> None:
+    elsewhere = Connection.objects.create(
+        name="Other", venue="qonto", environment="mainnet", login="o", credentials="-", created_at=at
+    )
+    bank = Account.objects.create(connection=elsewhere, address="IBAN", title="Bank", kind="bank")
+    Balance.objects.create(account=bank, asset="CHF", total=5, movable=5, observed_at=at)
+    Balance.objects.filter(account=fund).delete()
+    Balance.objects.create(account=fund, asset="BTC", observed_at=at, problem="no answer")
+    if in_part:
+        Balance.objects.create(account=fund, asset="ETH", total=1, movable=1, observed_at=at)
+    logins = Connection.objects.select_related("health").prefetch_related("accounts")
+    rows = {one.asset: one for one in totals.what_we_hold(all_balances(), logins, at).rows}
+    assert (fund in rows["CHF"].not_known) == missing
+    assert fund in rows["USDT"].not_known, "another account of its connection has it"

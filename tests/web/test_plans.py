@@ -36,6 +36,8 @@ from treasury.models import (
 from treasury.rebalancing import plan as planning
 from treasury.rebalancing import propose
 from treasury.transfers import cancel as cancelling
+from treasury.transfers import draft as drafting
+from treasury.transfers import submit as submitting
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("still")]
 
@@ -110,6 +112,9 @@ def test_a_plan_says_what_it_does_and_how_that_is_proven(sign_in: SignIn, ready:
     assert "500" in told
     assert "A plan is of its moment" in told
     assert "oldest was read" in told
+    assert "A quick plan without the search" in told
+    assert "needs 1 transfer" in told
+    assert "0.0000 of at most" not in told
 
 
 def test_before_and_after_are_drawn_and_told(sign_in: SignIn, ready: Plan, maker: User) -> None:
@@ -168,7 +173,8 @@ def test_checking_shows_what_edited_amounts_would_do_and_writes_nothing(
     answer = client.post(f"{here(ready)}draft/", form(ready, "1000", step="check"))
     told = " ".join(page_of(answer).text_content().split())
     assert answer.status_code == 200
-    assert "Nothing was written." in told
+    assert "Checked; nothing was written." in told
+    assert "1 transfer brings 1 account inside its band. 1 account stays outside" in told
     assert "Unified Trading would hold 0: 100 below its minimum." in told
     assert "Funding would hold" not in told  # 2000, its maximum
     assert not Transfer.objects.exists()
@@ -255,6 +261,23 @@ def test_drafts_are_submitted_together_and_each_waits_for_its_own_decision(
     assert htmx(client, "get", here(ready), page=here(ready)).status_code == 286
 
 
+def test_of_a_plan_that_is_too_old_none_is_submitted_together(
+    sign_in: SignIn, ready: Plan, maker: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = sign_in(maker)
+    client.post(f"{here(ready)}draft/", form(ready))
+    later = timezone.now() + settings.PLAN_DRAFTABLE + timedelta(minutes=1)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: later)
+    page = page_of(client.get(here(ready)))
+    assert not page.xpath(f"//form[@action='{here(ready)}submit/']")
+    too_old = f"{ready} is 16 minutes old, and the balances have moved on: compute again."
+    assert f"{too_old} Each draft can still be submitted on its own page." in " ".join(page.text_content().split())
+    response = client.post(f"{here(ready)}submit/")
+    assert response.status_code == 409
+    assert f"Not submitted: {Transfer.objects.get()}: {too_old}" in response.content.decode()
+    assert Transfer.objects.get().state == State.DRAFT
+
+
 def test_what_is_not_submitted_is_named_with_the_reason(
     sign_in: SignIn, ready: Plan, maker: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,15 +323,137 @@ def test_what_was_only_supposed_says_so_and_drafts_nothing(
     assert not Transfer.objects.exists()
 
 
-def test_a_group_that_is_too_old_is_refused_and_says_refresh_first(
+def test_a_group_that_is_too_old_is_not_planned_and_is_read_again_from_there(
     sign_in: SignIn, banded: None, maker: User, checker: User
 ) -> None:
     Balance.objects.update(observed_at=timezone.now() - timedelta(hours=3))
     plan = computed(maker)
-    told = text(sign_in(checker), here(plan))
-    assert "Refresh first" in told
-    assert "1 group could not be planned: read the balances first." in told
+    client = sign_in(checker)
+    told = text(client, here(plan))
+    assert "Not planned" in told
+    assert "1 group could not be planned: read the balances again." in told
     assert "Nothing to do" not in told
+    (again,) = page_of(client.get(here(plan))).xpath("//form[@action='/rebalancing/read/']")
+    assert "Read the balances again" in again.text_content()
+    (connection,) = again.xpath(".//input[@name='connection']")
+    assert client.post("/rebalancing/read/", {"connection": connection.get("value")}).status_code == 303
+
+
+def test_what_cannot_be_read_is_not_sent_to_be_read_again(
+    sign_in: SignIn, banded: None, maker: User, fund: Account
+) -> None:
+    fund.balances.filter(asset="USDT").update(total=None, movable=None, problem="it shows only a part.")
+    client = sign_in(maker)
+    told = text(client, here(computed(maker)))
+    assert "It cannot be read: it shows only a part. Take its band away or state it otherwise" in told
+    assert "1 group could not be planned; below is why." in told
+    assert "Read the balances again" not in told
+
+
+def other(maker: User, source: Account, destination: Account) -> Transfer:
+    """Submitted, and of no plan."""
+    words = drafting.Words(source, destination, "USDT", "50", "Payroll")
+    made = drafting.draft(words=words, maker=maker, at=timezone.now())
+    return submitting.submit(reference=made.reference, maker=maker, at=timezone.now())
+
+
+def test_a_line_whose_accounts_others_have_touched_since_is_named_and_not_offered(
+    sign_in: SignIn, ready: Plan, maker: User, maker2: User, unified: Account, fund: Account
+) -> None:
+    transfer = other(maker2, fund, unified)
+    client = sign_in(maker)
+    page = page_of(client.get(here(ready)))
+    told = " ".join(page.text_content().split())
+    assert f"{transfer.reference} (50 USDT) was submitted since this plan was computed: compute again" in told
+    assert "Nothing can be drafted from this plan any more" in told
+    assert not page.xpath("//input[@name='line']")
+    answer = client.post(f"{here(ready)}draft/", form(ready))
+    assert answer.status_code == 422
+    assert transfer.reference in answer.content.decode()
+    assert not Transfer.objects.filter(maker=maker).exists()
+
+
+def test_what_waited_is_named_where_the_plan_counts_it_and_too_much_of_it_is_said(
+    sign_in: SignIn, banded: None, submitted: Callable[..., Transfer], maker: User
+) -> None:
+    transfer = submitted(amount="900")
+    Balance.objects.filter(account=transfer.source, asset="USDT").update(total="400", movable="400")
+    plan, client = computed(maker), sign_in(maker)
+    page = page_of(client.get(here(plan)))
+    told = " ".join(page.text_content().split())
+    title = transfer.source.title
+    assert f"{transfer.reference} for 900 asks for more than {title} holds, 400." in told
+    assert page.xpath("//th[.='Expected']")
+    assert not page.xpath("//th[.='Holds']")
+    assert f"expected, once {transfer.reference} has moved" in told
+    assert not page.find_class("verdict")[0].xpath(".//*[contains(@class,'icon-settled')]")
+    assert f"{transfer.reference} for 900 asks for more than {title} holds, 400." in text(client, "/rebalancing/")
+
+
+def test_a_cancelled_draft_no_longer_counts_and_the_line_says_what_to_do(
+    sign_in: SignIn, ready: Plan, maker: User
+) -> None:
+    client = sign_in(maker)
+    client.post(f"{here(ready)}draft/", form(ready))
+    cancelling.cancel(reference=Transfer.objects.get().reference, by=maker, at=timezone.now())
+    told = text(client, here(ready))
+    assert "None of its transfers moves anything: 2 accounts stay outside." in told
+    assert "1 transfer of it ended without moving, and is not counted." in told
+    assert "Unified Trading would hold 1 000: 500 above its maximum." in told
+    assert "A line is drafted once: compute again for what is still off." in told
+    assert "1 ended without moving." in told
+
+
+def test_the_headline_and_the_flows_follow_what_was_drafted(sign_in: SignIn, ready: Plan, maker: User) -> None:
+    client = sign_in(maker)
+    client.post(f"{here(ready)}draft/", form(ready, "100") | {"reason": ""})
+    page = page_of(client.get(here(ready)))
+    assert page.find_class("verdict")[0].text_content().strip() == (
+        "1 transfer brings no account inside. 2 accounts stay outside; below is why. 1 line was edited."
+    )
+    assert page.xpath("string(//svg[@class='flows']/desc)") == (
+        "One transfer: 100 USDT from Unified Trading to Funding."
+    )
+    assert "of 100 USDT: the plan had 500" in " ".join(page.text_content().split())
+    transfer = Transfer.objects.get()
+    assert transfer.reason == f"Line 1 of {ready}, edited: the plan had 500"
+    card = text(client, f"/transfers/{transfer.reference}/")
+    assert f"{ready.reference}, line 1: the plan had 500" in card
+
+
+def test_what_is_no_amount_is_left_out_of_the_check_and_says_so(sign_in: SignIn, ready: Plan, maker: User) -> None:
+    answer = sign_in(maker).post(f"{here(ready)}draft/", form(ready, "abc", step="check"))
+    told = " ".join(page_of(answer).text_content().split())
+    assert answer.status_code == 422
+    assert "What was typed is no amount in 1 line: it is left out here." in told
+    assert "Funding would hold 1 000: 200 below its minimum." in told
+
+
+def test_the_check_asks_what_drafting_would(sign_in: SignIn, ready: Plan, maker: User) -> None:
+    client = sign_in(maker)
+    answer = client.post(f"{here(ready)}draft/", form(ready, "0.0000000000000001", step="check"))
+    assert answer.status_code == 422
+    assert "decimals" in answer.content.decode()
+    told = client.post(f"{here(ready)}draft/", form(ready, "1500", step="check")).content.decode()
+    assert "1\u202f500 USDT of Unified Trading are to be sent, and 1\u202f000 can be moved now" in told
+
+
+def test_after_each_step_the_next_one_stands_at_the_top(
+    sign_in: SignIn, ready: Plan, maker: User, checker: User, checker2: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = sign_in(maker)
+    answer = htmx(client, "post", f"{here(ready)}draft/", form(ready), page=here(ready))
+    assert "1 drafted. 1 draft of this plan is yours." in " ".join(page_of(answer).text_content().split())
+    client.post(f"{here(ready)}submit/")
+    assert "1 waits for checkers." in text(client, here(ready))
+    monkeypatch.setattr("treasury.web.verdicts.reverse", lambda name, args: f"/{name}/{args[0]}/")
+    link = f"//a[@href='/decide_plan/{ready.reference}/']"
+    assert page_of(sign_in(checker).get(here(ready))).xpath(link)
+    assert not page_of(sign_in(maker).get(here(ready))).xpath(link), "a maker decides on nothing"
+    with database.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+    Transfer.objects.update(state=State.SETTLED, outcome="It moved.")
+    assert "It has settled." in text(client, here(ready))
 
 
 def test_a_step_by_hand_stands_apart(

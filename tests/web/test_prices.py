@@ -22,7 +22,14 @@ from treasury.models import Balance, Connection, Price, User
 pytestmark = pytest.mark.django_db
 
 SignIn = Callable[..., Client]
-WORDS = {"asset": "btc", "price": "80 000.5", "currency": "eur", "as_of": "2026-01-02T12:00", "source": "The Bank"}
+WORDS = {
+    "asset": "btc",
+    "price": "80 000.5",
+    "currency": "eur",
+    "as_of": "2026-01-02T12:00",
+    "source": "The Bank",
+    "sure": "No account holds BTC.",
+}
 SHEET = "asset,currency,price,as_of,source\nBTC,EUR,80000,2026-01-02,x\nETH,EUR,3000,2026-01-02,x\n"
 
 
@@ -136,11 +143,12 @@ def test_the_sheet_that_is_taken_away_has_no_formula(sign_in: SignIn, maker: Use
 
 
 def fields(page: Any) -> dict[str, str]:
-    """What the form of the preview would send."""
+    """What the form of the preview would send, with its box ticked where it has one."""
     (form,) = by_id(page, "price-import").xpath(".//form")
     return {
         "digest": form.xpath(".//input[@name='digest']")[0].get("value"),
         "text": form.xpath(".//textarea")[0].text_content(),
+        **{box.get("name"): box.get("value") for box in form.xpath(".//input[@type='checkbox']")},
     }
 
 
@@ -160,6 +168,42 @@ def test_a_sheet_is_looked_at_and_then_entered(sign_in: SignIn, operator: User) 
     again = page_of(client.post("/prices/import/", {"text": SHEET}))
     assert "Every one of these prices is there already." in words(again)
     assert not by_id(again, "price-import").xpath(".//button")
+
+
+def test_a_sheet_with_an_unusual_price_is_entered_only_with_its_box_ticked(
+    sign_in: SignIn, operator: User, connection: Connection
+) -> None:
+    enter(operator, price="8000", as_of="2026-01-01")
+    client = sign_in(operator)
+    looked = page_of(client.post("/prices/import/", {"text": SHEET}))
+    text = words(by_id(looked, "price-import"))
+    assert "80 000 +900 %" in text
+    assert "That is +900 % against the newest price of BTC, 8 000." in text
+    assert "No account holds" not in text
+    sent = fields(looked)
+    assert sent.pop("sure") == "yes"
+    answer = client.post("/prices/import/", sent)
+    assert answer.status_code == 422
+    assert "Look at the prices that are marked, and say that they are right." in words(page_of(answer))
+    assert Price.objects.count() == 1
+    assert client.post("/prices/import/", fields(page_of(answer))).status_code == 303
+    assert Price.objects.count() == 3
+
+
+def test_an_unusual_price_is_entered_when_its_box_is_ticked_and_not_before(sign_in: SignIn, operator: User) -> None:
+    enter(operator, price="8000", as_of="2026-01-01")
+    client = sign_in(operator)
+    said = {name: value for name, value in WORDS.items() if name != "sure"}
+    answer = client.post("/prices/enter/", said)
+    assert answer.status_code == 422
+    form = by_id(page_of(answer), "enter-price")
+    assert "against the newest price of BTC, 8 000. No account holds BTC. Yes, this is right" in words(form)
+    assert by_id(page_of(answer), "id_price").get("value") == WORDS["price"]
+    assert Price.objects.count() == 1
+    assert client.post("/prices/enter/", {**said, "sure": "yes"}).status_code == 422, "not what was shown"
+    sure = form.xpath(".//input[@name='sure']/@value")
+    assert client.post("/prices/enter/", {**said, "sure": sure}).status_code == 303
+    assert Price.objects.count() == 2
 
 
 def test_a_sheet_with_a_bad_cell_says_which_and_can_be_mended(sign_in: SignIn, operator: User) -> None:

@@ -68,7 +68,7 @@ def test_old_numbers_are_not_judged_and_never_called_fine(sign_in: SignIn, bande
     assert "None of 2 accounts with a band can be judged, over 1 venue; 1 group cannot be judged: " in told
     assert "balances are stale" in told
     assert "All inside" not in told
-    assert "Read balances" in told
+    assert "Read the balances again of Bybit main" in told
 
 
 def test_what_could_not_be_read_is_no_nothing(sign_in: SignIn, banded: None, fund: Account, maker: User) -> None:
@@ -99,11 +99,16 @@ def test_what_is_on_its_way_shows_as_a_second_mark_and_a_link(
     page = page_of(sign_in(maker).get(HERE))
     group = by_id(page, "group-0")
     told = " ".join(group.text_content().split())
-    assert "Inside its band, once what is on its way has moved" in told
-    assert "200 above its maximum, once what is on its way has moved" in told
+    once = f"once {transfer.reference} has moved"
+    assert f"2 outside now, 1 {once}" in told
+    assert f"200 below its minimum now, inside its band {once}" in told
+    assert f"500 above its maximum now, 200 above its maximum {once}" in told
     assert len(group.find_class("after")) == 2 + 1  # two bars, and the legend
     assert len(group.xpath(f".//a[@href='/transfers/{transfer.reference}/']")) == 2
-    assert "1 of 2 accounts is outside its band" in words(sign_in(maker))
+    first = "2 of 2 accounts are outside their bands now, over 1 venue; 1 once the 1 transfer that waits has moved."
+    assert first in words(sign_in(maker))
+    tile = page_of(sign_in(maker).get("/")).xpath("//li[contains(@class,'tile')]/a[@href='/rebalancing/']/span")
+    assert tile[0].text_content() == "2", "nobody approved it yet"
 
 
 def test_a_draft_of_somebody_else_is_not_told(sign_in: SignIn, banded: None, drafted: Make, maker2: User) -> None:

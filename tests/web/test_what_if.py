@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from tests.web.banded import set_bands
 from tests.web.swap import by_id, htmx, page_of
 from tests.web.test_swaps import same
 from treasury.models import Account, Band, Origin, Plan, User
+from treasury.rebalancing import plan as planning
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("still")]
 
@@ -84,10 +86,11 @@ def test_one_can_go_on_from_what_was_supposed(sign_in: SignIn, banded: None, uni
     ("word", "typed", "sentence"),
     [
         ("total", "", "Enter an amount."),
-        ("total", "1e3", "Write it in digits"),
-        ("total", "1,5", "Write it in digits"),
+        ("total", "-0.01", "cannot hold less than nothing"),
+        ("total", "1e3", "without an exponent"),
+        ("total", "1,5", "without commas"),
         ("total", "1." + "1" * 19, "18 after it"),
-        ("minimum", "-1", "Write it in digits"),
+        ("minimum", "-1", "cannot be less than 0"),
         ("target", "99", "The target is at least the minimum."),
         ("maximum", "299.9", "The maximum is at least the target."),
     ],
@@ -125,3 +128,28 @@ def test_a_group_that_is_none_is_not_found(sign_in: SignIn, banded: None, unifie
 
 def test_an_auditor_supposes_nothing(sign_in: SignIn, banded: None, unified: Account, auditor: User) -> None:
     assert sign_in(auditor).get(address(unified)).status_code == 403
+
+
+def test_less_than_nothing_is_supposed_only_where_money_is_owed(
+    sign_in: SignIn, banded: None, unified: Account, maker: User
+) -> None:
+    unified.balances.filter(asset="USDT").update(total="-5", movable="0")
+    client = sign_in(maker)
+    data = form(page_of(client.get(address(unified))), **{f"total_{unified.pk}": "-7"})
+    assert client.post(HERE, data).status_code == 303
+
+
+def test_the_answer_says_what_was_supposed_beside_what_is_true(
+    sign_in: SignIn, banded: None, unified: Account, fund: Account, maker: User
+) -> None:
+    client = sign_in(maker)
+    changed = {f"total_{unified.pk}": "50", f"maximum_{fund.pk}": "1600"}
+    client.post(HERE, form(page_of(client.get(address(unified))), **changed))
+    plan = Plan.objects.get()
+    planning.compute(plan_id=plan.pk, at=timezone.now())
+    told = " ".join(page_of(client.get(f"/plans/{plan.reference}/")).text_content().split())
+    assert (
+        f"Supposed: {unified.title} holds 50 (truly 1 000); {fund.title} has the band 1 200 to 1 600, target 1 500 "
+        in told
+    )
+    assert "(truly 1 200 with no maximum, target 1 500)." in told

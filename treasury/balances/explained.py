@@ -3,14 +3,15 @@
 after − before = ours + fees + rest. *Ours* are our own transfers, *fees* what venues named for them, and the rest is
 other movement at the venue. The reasoning is that of ``movements``, but a snapshot was not chosen for its calm: a
 transfer that may lie on either side of one counts exactly if that leaves less unexplained. What is still on its way,
-or of which nobody knows, is named beside the rest and counted in nothing.
+or of which nobody knows, is named beside the rest and counted in nothing. What people state by hand is of the moment
+that they stated and not of the snapshot, and a number that was not stated anew did not change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,15 @@ class Change:
         return bool(self.change is None or self.change or self.moves or self.charges or self.open or self.seen)
 
 
+@dataclass(frozen=True)
+class Stood:
+    """What an account held of an asset by a snapshot, and of when that is; None, and why it is not known."""
+
+    amount: Decimal | None
+    at: datetime
+    why: str = ""
+
+
 def between(*, since: Snapshot, until: Snapshot) -> list[Change]:
     """Every account and asset that either snapshot names or that a transfer of ours touched in between.
 
@@ -84,14 +94,26 @@ def between(*, since: Snapshot, until: Snapshot) -> list[Change]:
     """
     if since.connection_id != until.connection_id or since.at >= until.at:
         raise NotComparable("Two readings of one connection are compared, the earlier with the later.")
-    near = movements.near_transfers(since.connection, since=since.at - movements.CALM, until=until.at + ANSWERED)
-    seen = _movements(since, until)
+    accounts = list(Account.objects.filter(connection=since.connection_id).select_related("connection"))
+    first = min([since.at, *_begins(accounts, since, until)])
+    near = movements.near_transfers(since.connection, since=first - movements.CALM, until=until.at + ANSWERED)
+    seen = _movements(since, first, until.at)
     found = []
-    for account in Account.objects.filter(connection=since.connection_id).select_related("connection"):
+    for account in accounts:
         for asset in _assets(account, since, until, near):
             key = account.pk, asset
-            found.append(_change(account, asset, since, until, near.get(key, ()), seen.get(key, ())))
+            before, after = _stood(account, asset, since), _stood(account, asset, until)
+            found.append(_change(account, asset, before, after, near.get(key, ()), seen.get(key, ())))
     return found
+
+
+def _begins(accounts: Iterable[Account], since: Snapshot, until: Snapshot) -> Iterator[datetime]:
+    """Of when each number is that the first snapshot names and the second one has anew."""
+    for account in accounts:
+        for asset in _assets(account, since, until, ()):
+            before, after = _stood(account, asset, since), _stood(account, asset, until)
+            if before.at != after.at:
+                yield before.at
 
 
 def _assets(account: Account, since: Snapshot, until: Snapshot, near: Iterable[movements.Key]) -> list[str]:
@@ -102,28 +124,27 @@ def _assets(account: Account, since: Snapshot, until: Snapshot, near: Iterable[m
 
 
 def _change(
-    account: Account, asset: str, since: Snapshot, until: Snapshot, near: Iterable[Ruled], seen: Iterable[Movement]
+    account: Account, asset: str, before: Stood, after: Stood, near: Iterable[Ruled], seen: Iterable[Movement]
 ) -> Change:
-    before, why_before = _told(account, asset, since)
-    after, why_after = _told(account, asset, until)
-    listed = list(seen)
+    listed = [one for one in seen if one.at > before.at and one.since < after.at]
     shown, more = listed[:ROWS_MOST], len(listed[ROWS_MOST:])
-    if before is None or after is None:
-        why = f"before: {why_before}" if before is None else f"after: {why_after}"
-        return Change(account, asset, before, after, why=why, seen=shown, more=more)
+    if before.amount is None or after.amount is None:
+        why = f"before: {before.why}" if before.amount is None else f"after: {after.why}"
+        return Change(account, asset, before.amount, after.amount, why=why, seen=shown, more=more)
+    # Where it was not stated anew, both are of one moment, and nothing lies in between.
     parts = movements.parts(
         account.pk,
-        [one for one in near if one.began <= until.at + ANSWERED],
-        change=after - before,
-        since=since.at,
-        sure_from=since.at + ANSWERED,
-        sure_until=until.at - movements.CALM,
+        [one for one in near if one.began <= after.at + ANSWERED],
+        change=after.amount - before.amount,
+        since=before.at,
+        sure_from=before.at + ANSWERED,
+        sure_until=after.at - movements.CALM,
     )
     return Change(
         account,
         asset,
-        before,
-        after,
+        before.amount,
+        after.amount,
         moves=[Part(one.reference, amount) for one, amount in parts.moves],
         charges=[Part(one.reference, amount) for one, amount in parts.charges],
         open=[one.reference for one in near if is_open(one)],
@@ -132,16 +153,18 @@ def _change(
     )
 
 
-def _told(account: Account, asset: str, snapshot: Snapshot) -> tuple[Decimal | None, str]:
-    """What the account held by the snapshot; None and why it is not known."""
+def _stood(account: Account, asset: str, snapshot: Snapshot) -> Stood:
+    """What the account held by the snapshot. A number that people stated is of the moment that they stated, whenever it
+    was stored; what they have never stated was nothing from the beginning on."""
     told = snapshot.holdings.get(account.address)
     if told is None:
-        return None, NOT_SET_UP
+        return Stood(None, snapshot.at, NOT_SET_UP)
     if asset == EVERY_ASSET:
         one = number(asset, told[asset]) if asset in told else None
-        return (Decimal(0), "") if one is None else (None, one.problem)
-    found = of_asset(told, asset, by_hand=account.connection.by_hand)
-    return found.total, found.problem
+        return Stood(Decimal(0), snapshot.at) if one is None else Stood(None, snapshot.at, one.problem)
+    found = of_asset(told, asset)
+    unstated = account.connection.by_hand and found.known and asset not in told
+    return Stood(found.total, account.connection.created_at if unstated else found.as_of or snapshot.at, found.problem)
 
 
 def is_open(one: Ruled) -> bool:
@@ -149,9 +172,9 @@ def is_open(one: Ruled) -> bool:
     return one.state in IN_FLIGHT or one.contradicted
 
 
-def _movements(since: Snapshot, until: Snapshot) -> Mapping[movements.Key, list[Movement]]:
-    """What was noticed while the readings went on, by account and asset, the oldest first."""
-    rows = Movement.objects.filter(account__connection=since.connection_id, at__gt=since.at, since__lt=until.at)
+def _movements(of: Snapshot, since: datetime, until: datetime) -> Mapping[movements.Key, list[Movement]]:
+    """What was noticed at its connection between these moments, by account and asset, the oldest first."""
+    rows = Movement.objects.filter(account__connection=of.connection_id, at__gt=since, since__lt=until)
     found: dict[movements.Key, list[Movement]] = {}
     for one in rows.order_by("pk"):
         found.setdefault((one.account_id, one.asset), []).append(one)

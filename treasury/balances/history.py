@@ -5,7 +5,7 @@ Nothing is reckoned forward or back. What no snapshot says is not known, which i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,7 @@ from treasury.balances.snapshots import EVERY_ASSET, slot_at
 from treasury.models import Account, Connection, Snapshot
 
 NOT_SET_UP = "it was not set up here yet"
-NOT_STATED = "nobody had stated it"
+NOT_READ = "it had not been read by then"
 
 Told = Mapping[str, Mapping[str, str | None]]  # an account in a snapshot, by asset
 
@@ -38,15 +38,28 @@ class Number:
     as_of: datetime | None = None
     stale: bool = False
 
+    @property
+    def known(self) -> bool:
+        return self.total is not None
+
 
 @dataclass(frozen=True)
 class AccountHeld:
-    """One account. ``numbers`` is None where it had not been set up; ``account`` where its row is gone."""
+    """One account. ``numbers`` is None where no reading names it, and ``why`` says whether it had not been set up or
+    not been read; ``account`` is None where its row is gone."""
 
     address: str
     title: str
     account: Account | None
     numbers: list[Number] | None
+    why: str = ""
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether nothing is known of it though it was, or may have been, set up."""
+        if self.numbers is None:
+            return self.why == NOT_READ
+        return any(one.asset == EVERY_ASSET for one in self.numbers) and not any(one.known for one in self.numbers)
 
 
 @dataclass(frozen=True)
@@ -75,10 +88,12 @@ class Held:
 
 @dataclass
 class Sum:
-    """One asset over all venues: ``total`` is of what is known, and ``missing`` names what is not, with why."""
+    """One asset over all venues: ``total`` is of the ``numbers`` that are known, and ``missing`` names what is not,
+    with why. A total of no number at all is no 0."""
 
     asset: str
     total: Decimal = Decimal(0)
+    numbers: int = 0
     missing: list[str] = field(default_factory=list)
     stale: bool = False
 
@@ -87,9 +102,17 @@ def held_at(at: datetime) -> list[Held]:
     """What each connection that there was by then held at that moment."""
     connections = Connection.objects.filter(created_at__lte=at).prefetch_related("accounts")
     last = Snapshot.objects.filter(connection=OuterRef("pk"), at__lte=at).order_by("-at", "-id")
-    found = list(connections.annotate(last=Subquery(last.values("pk")[:1])))
-    snapshots = Snapshot.objects.in_bulk([one.last for one in found if one.last is not None])
-    return [held_by(one, snapshots.get(one.last), at) for one in found]
+    after = Snapshot.objects.filter(connection=OuterRef("pk"), at__gt=at).order_by("at", "id")
+    found = list(connections.annotate(last=Subquery(last.values("pk")[:1]), next=Subquery(after.values("pk")[:1])))
+    snapshots = Snapshot.objects.in_bulk([key for one in found for key in (one.last, one.next) if key is not None])
+    return [held_by(one, snapshots.get(one.last), at, following=snapshots.get(one.next)) for one in found]
+
+
+def last_of(connections: Collection[int]) -> dict[int, Snapshot]:
+    """The last snapshot of each of these connections that has any."""
+    last = Snapshot.objects.filter(connection=OuterRef("pk")).order_by("-at", "-id")
+    keys = Connection.objects.filter(pk__in=connections).order_by().annotate(last=Subquery(last.values("pk")[:1]))
+    return {one.connection_id: one for one in Snapshot.objects.filter(pk__in=keys.values("last"))}
 
 
 def last_before(connection: Connection, at: datetime) -> Snapshot | None:
@@ -102,7 +125,11 @@ def first_after(connection: Connection, at: datetime) -> Snapshot | None:
     return connection.snapshots.filter(at__gt=at).order_by("at", "id").first()
 
 
-def held_by(connection: Connection, snapshot: Snapshot | None, asked: datetime) -> Held:
+def held_by(
+    connection: Connection, snapshot: Snapshot | None, asked: datetime, *, following: Snapshot | None = None
+) -> Held:
+    """``following``: the next reading. An account that not even that one names had not been set up; of any other that
+    ``snapshot`` does not name nobody can say when it was, so it is missing."""
     known = {account.address: account for account in connection.accounts.all()}
     holdings = snapshot.holdings if snapshot else {}
     stale_from = asked - stale_after(connection.venue)
@@ -112,6 +139,7 @@ def held_by(connection: Connection, snapshot: Snapshot | None, asked: datetime) 
             title=known[address].title if address in known else address,
             account=known.get(address),
             numbers=numbers_of(holdings[address], snapshot.at, stale_from) if address in holdings else None,
+            why=NOT_SET_UP if following is not None and address not in following.holdings else NOT_READ,
         )
         for address in sorted(known.keys() | holdings.keys())
         if snapshot
@@ -137,13 +165,14 @@ def number(asset: str, told: Mapping[str, str | None]) -> Number:
     )
 
 
-def of_asset(told: Told, asset: str, *, by_hand: bool) -> Number:
-    """What an account held of the asset: as it is named, or 0 where the venue's answer was whole, or not known."""
+def of_asset(told: Told, asset: str) -> Number:
+    """What an account held of the asset: as it is named; or else not known where the answer was not whole, and 0 where
+    it was. By hand too: people state what there is, and what they have never stated is not feared."""
     if asset in told:
         return number(asset, told[asset])
     if EVERY_ASSET in told:
         return Number(asset, None, None, told[EVERY_ASSET].get("problem") or "not readable")
-    return Number(asset, None, None, NOT_STATED) if by_hand else Number(asset, Decimal(0), Decimal(0), "")
+    return Number(asset, Decimal(0), Decimal(0), "")
 
 
 def sums(held: Iterable[Held]) -> list[Sum]:
@@ -160,15 +189,19 @@ def sums(held: Iterable[Held]) -> list[Sum]:
     for each in everything:
         if each.snapshot is None and each.has_accounts:
             for one in found.values():
-                one.missing.append(f"{each.connection}: not read by then")
+                one.missing.append(f"{each.connection}: {NOT_READ}")
+        known = {one.asset.upper() for account in each.accounts for one in account.numbers or ()}
         for account in each.accounts:
-            _add_account(found, each, account)
+            _add_account(found, each, account, known - {EVERY_ASSET})
     return list(found.values())
 
 
-def _add_account(found: Mapping[str, Sum], each: Held, account: AccountHeld) -> None:
+def _add_account(found: Mapping[str, Sum], each: Held, account: AccountHeld, known: set[str]) -> None:
+    """``known``: what any account of its connection names. Where its own answer was whole but for a part, it may hold
+    some of these too; what nobody there has ever shown is not feared. Of what could not be read at all, everything is.
+    """
     named = set()
-    rest = ""
+    rest = account.why if account.numbers is None and account.is_unread else ""
     for one in account.numbers or ():
         if one.asset == EVERY_ASSET:
             rest = one.problem
@@ -179,24 +212,26 @@ def _add_account(found: Mapping[str, Sum], each: Held, account: AccountHeld) -> 
             found[asset].missing.append(f"{each.connection} · {account.title}: {one.problem}")
         else:
             found[asset].total += one.total
+            found[asset].numbers += 1
             found[asset].stale = found[asset].stale or one.stale
     if rest:
-        for asset in found.keys() - named:
+        for asset in sorted((set(found) if account.is_unread else known) - named):
             found[asset].missing.append(f"{each.connection} · {account.title}: {rest}")
 
 
 # -- over time -----------------------------------------------------------------------------------------------
 
-# The last snapshot of each connection in each step, and in it one asset: the sum of what is known, of how many accounts
-# it is not known, and how many say something of it. Numbers leave the database as exact as they are written.
+# The last snapshot of each connection in each step, and in it one asset: of when the oldest number is (people state
+# what was long before), the sum of what is known, and of how many accounts it is not known. Numbers leave the database
+# as exact as they are written.
 IN_STEPS = """
 WITH picked AS (
     SELECT DISTINCT ON (s.connection_id, date_bin(%(step)s, s.at, %(since)s)) s.id
     FROM treasury_snapshot s WHERE s.at >= %(first)s AND s.at <= %(until)s
     ORDER BY s.connection_id, date_bin(%(step)s, s.at, %(since)s), s.at DESC, s.id DESC
 )
-SELECT s.connection_id, s.at, coalesce(sum((n.told ->> 'total')::numeric), 0),
-    count(n.told) FILTER (WHERE n.told ->> 'total' IS NULL), count(n.told)
+SELECT s.connection_id, s.at, least(s.at, min((n.told ->> 'as_of')::timestamptz)),
+    coalesce(sum((n.told ->> 'total')::numeric), 0), count(n.told) FILTER (WHERE n.told ->> 'total' IS NULL)
 FROM picked JOIN treasury_snapshot s ON s.id = picked.id LEFT JOIN LATERAL (
     SELECT named.value AS told FROM jsonb_each(s.holdings) account, jsonb_each(account.value) named
     WHERE upper(named.key) = %(asset)s OR named.key = '' AND NOT EXISTS (
@@ -231,7 +266,7 @@ class Series:
 def series(asset: str, *, since: datetime, until: datetime, points: int, now: datetime) -> Series:
     """What every connection held of the asset (its code in any letters), at so many moments up to ``until``.
 
-    A moment's number is of the last snapshot before it, if that is no older than one step, or the distance of the
+    A moment's number is of the last snapshot before it, if no part of it is older than one step, or the distance of the
     snapshots that are kept of that age by ``now``, or the venue's limit, whichever is longest.
     """
     step = (until - since) / points
@@ -244,8 +279,6 @@ def series(asset: str, *, since: datetime, until: datetime, points: int, now: da
     for one in Connection.objects.filter(with_accounts, created_at__lte=until):
         longest = max(reach, stale_after(one.venue))
         rows = told.get(one.pk, [])
-        if one.by_hand and any(row.named for row in rows):  # before somebody stated it, it was not 0
-            rows = [row if row.named else replace(row, total=None) for row in rows]
         fewest = min((row.unknown for row in rows), default=0)
         rows = [row if row.unknown == fewest else replace(row, total=None) for row in rows]
         there = [one.created_at <= at for at in moments]
@@ -255,12 +288,13 @@ def series(asset: str, *, since: datetime, until: datetime, points: int, now: da
 
 @dataclass(frozen=True)
 class Row:
-    """A connection's total in one step: of what is known; ``unknown`` of the ``named`` accounts are not in it."""
+    """A connection's total in one step, by the snapshot of ``at``: of what is known, in numbers of ``of`` and later;
+    ``unknown`` accounts are not in it."""
 
     at: datetime
+    of: datetime
     total: Decimal | None
     unknown: int
-    named: int
 
 
 def _in_steps(
@@ -270,8 +304,8 @@ def _in_steps(
     found: dict[int, list[Row]] = {}
     with database.cursor() as cursor:
         cursor.execute(IN_STEPS, words)
-        for connection_id, at, total, unknown, named in cursor.fetchall():
-            found.setdefault(connection_id, []).append(Row(at, total, unknown, named))
+        for connection_id, *row in cursor.fetchall():
+            found.setdefault(connection_id, []).append(Row(*row))
     return found
 
 
@@ -283,5 +317,5 @@ def _followed(rows: Iterable[Row], moments: Iterable[datetime], longest: timedel
     for moment in moments:
         while waiting and waiting[-1].at <= moment:
             last = waiting.pop()
-        found.append(last.total if last is not None and moment - last.at <= longest else None)
+        found.append(last.total if last is not None and moment - last.of <= longest else None)
     return found

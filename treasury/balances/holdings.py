@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -20,6 +20,12 @@ def code_at(account: Account, asset: str) -> str:
     """How this account writes the asset: what one venue calls USDT, another may call usdt."""
     held = set(account.balances.filter(asset__iexact=asset).values_list("asset", flat=True))
     return asset if asset in held or len(held) != 1 else held.pop()
+
+
+def is_none_of_others(account: Account, rows: Collection[Balance]) -> bool:
+    """Whether the account, whose balances these are, holds none of an asset that they do not name: a complete answer
+    says so. Where one could not be read, or people state what there is, nobody has said it."""
+    return bool(rows) and all(one.total is not None for one in rows) and not account.connection.by_hand
 
 
 def all_balances() -> QuerySet[Balance]:

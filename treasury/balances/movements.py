@@ -167,11 +167,14 @@ def near_transfers(
     if until is not None:
         near = near.filter(created_at__lte=until)
     found: dict[Key, list[Ruled]] = {}
+    codes: dict[Key, str] = {}
     for transfer in near.select_related("connection", "destination").order_by("moved_by", "pk"):
         found.setdefault((transfer.source_id, transfer.asset), []).append(transfer)
         # By hand it may go to another venue, which writes the same asset in its own way.
-        there = code_at(transfer.destination, transfer.asset) if transfer.connection.by_hand else transfer.asset
-        found.setdefault((transfer.destination_id, there), []).append(transfer)
+        there = transfer.destination_id, transfer.asset
+        if transfer.connection.by_hand and there not in codes:
+            codes[there] = code_at(transfer.destination, transfer.asset)
+        found.setdefault((transfer.destination_id, codes.get(there, transfer.asset)), []).append(transfer)
     return found
 
 
@@ -210,9 +213,10 @@ def ours(
     change: Decimal,
     since: datetime,
     sure_from: datetime | None = None,
+    sure_until: datetime | None = None,
 ) -> Decimal:
     """What our transfers and their fees together explain of the change; see ``parts``."""
-    found = parts(account, transfers, change=change, since=since, sure_from=sure_from)
+    found = parts(account, transfers, change=change, since=since, sure_from=sure_from, sure_until=sure_until)
     return found.ours + found.fees
 
 

@@ -7,24 +7,23 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 
 from django.db import transaction
 
 from treasury.audit.record import canonical, stamp
-from treasury.balances import prices
+from treasury.balances import holdings, prices, unusual
 from treasury.balances.prices import COLUMNS, NotEntered, Said
 from treasury.models import Price, User
 from treasury.models.amount import plain
+from treasury.models.cells import inert, living
 
 LINES_MOST = 500
 LETTERS_MOST = 200_000
 SAID_BESIDE = ("entered_by", "entered_at")  # columns of our own sheets that say nothing when they are read again
-# What a spreadsheet takes for a formula when a cell begins with it; and the sign that makes it text.
-BEGINS_A_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-AS_TEXT = "'"
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,12 @@ class Row:
     said: Said
     before: Price | None
     means: Means
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def change(self) -> Decimal | None:
+        """Percent against the price that counts now."""
+        return unusual.change_of(self.said, self.before)
 
 
 @dataclass(frozen=True)
@@ -80,11 +85,16 @@ class Preview:
     def entering(self) -> list[Row]:
         return [row for row in self.rows if row.means != Means.THERE]
 
+    @property
+    def warnings(self) -> list[str]:
+        return [warning for row in self.entering for warning in row.warnings]
 
-def import_csv(*, text: str, digest: str, by: User, at: datetime) -> list[Price]:
-    """Enter every price of the sheet, or none. ``digest``: of the preview that was looked at.
 
-    Raises MayNotPrice for anyone but an operator, BadSheet, OtherSheet.
+def import_csv(*, text: str, digest: str, by: User, at: datetime, sure: bool = False) -> list[Price]:
+    """Enter every price of the sheet, or none. ``digest``: of the preview that was looked at; ``sure``: what it warned
+    of was said to be right.
+
+    Raises MayNotPrice for anyone but an operator, BadSheet, OtherSheet, unusual.NotSure.
     """
     with transaction.atomic():
         prices.insist(by)
@@ -92,6 +102,7 @@ def import_csv(*, text: str, digest: str, by: User, at: datetime) -> list[Price]
         found = preview(text=text, at=at)
         if found.digest != digest:
             raise OtherSheet("Nothing was entered. The sheet, or a price it is compared with, has changed; look again.")
+        unusual.insist(found.warnings, sure=sure)
         return prices.write([row.said for row in found.entering], by=by, at=at)
 
 
@@ -100,7 +111,12 @@ def preview(*, text: str, at: datetime) -> Preview:
     said = read(text, at)
     counting = {(one.asset, one.currency): one for one in prices.newest_of_all(at)}
     there = present([one for _, one in said])
-    rows = [Row(line, one, counting.get(one.key), means(one, counting.get(one.key), there)) for line, one in said]
+    held, rows = holdings.assets_held(), []
+    for line, one in said:
+        before = counting.get(one.key)
+        what = means(one, before, there)
+        warnings = [] if what == Means.THERE else unusual.warnings_of(one, before, held)
+        rows.append(Row(line, one, before, what, warnings))
     return Preview(rows, digest_of(rows))
 
 
@@ -130,6 +146,7 @@ def digest_of(rows: Iterable[Row]) -> str:
             row.said.as_of,
             row.said.source,
             row.means.value,
+            row.warnings,
             None if row.before is None else row.before.pk,
         ]
         for row in rows
@@ -213,13 +230,3 @@ def sheet(told: Iterable[Price]) -> str:
         cells = (one.asset, one.currency, plain(one.price), stamp(one.as_of), one.source, who, when)
         writer.writerow(map(inert, cells))
     return text.getvalue()
-
-
-def inert(cell: str) -> str:
-    """The cell, so that a spreadsheet shows it and computes nothing."""
-    return AS_TEXT + cell if cell.startswith((*BEGINS_A_FORMULA, AS_TEXT)) else cell
-
-
-def living(cell: str) -> str:
-    """What ``inert`` was given."""
-    return cell[1:] if cell.startswith(AS_TEXT) and cell[1:].startswith((*BEGINS_A_FORMULA, AS_TEXT)) else cell

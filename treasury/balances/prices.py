@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,9 +14,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from treasury.audit.record import record
+from treasury.balances import holdings, unusual
 from treasury.controls.roles import OPERATORS, holds
 from treasury.models import Price, User
-from treasury.models.amount import DECIMALS, WHOLE_DIGITS
+from treasury.models.amount import WHOLE_DIGITS, parsed
 
 ASSET_LONGEST, CURRENCY_LONGEST, SOURCE_LONGEST = 40, 10, 120  # what the columns hold
 AHEAD_MOST = timedelta(minutes=2)  # a source's clock may be ahead of ours by so much
@@ -62,18 +62,32 @@ def newest_of_all(at: datetime) -> QuerySet[Price]:
 
 
 def enter(
-    *, asset: str, currency: str, price: str, as_of: datetime | str, source: str, by: User, at: datetime
+    *,
+    asset: str,
+    currency: str,
+    price: str,
+    as_of: datetime | str,
+    source: str,
+    by: User,
+    at: datetime,
+    seen: Collection[str] | None = None,
 ) -> Price:
     """Enter one price; ``price`` as typed, and ``as_of`` too unless it is a moment. The same once more gives back what
-    is there.
+    is there. ``seen``: what is unusual about it, as far as a person was shown it and said that it is right; None where
+    no person is asked.
 
-    Raises MayNotPrice for anyone but an operator, NotEntered.
+    Raises MayNotPrice for anyone but an operator, NotEntered, unusual.NotSure.
     """
     when = as_of if isinstance(as_of, str) else as_of.isoformat()
     words = {"asset": asset, "currency": currency, "price": price, "as_of": when, "source": source}
     insist(by)
     said = checked(words, at)
     with transaction.atomic():
+        if seen is not None:
+            lock()
+            before = newest_of_all(at).filter(asset=said.asset, currency=said.currency).first()
+            warnings = unusual.warnings_of(said, before, holdings.assets_held())
+            unusual.insist(warnings, sure=set(warnings) <= set(seen))
         (entered,) = write([said], by=by, at=at)
     return entered
 
@@ -166,14 +180,7 @@ def currency_of(text: str) -> str:
 
 def price_of(text: str) -> Decimal:
     typed = "".join(letter for letter in text if letter not in " \u00a0\u202f")
-    if "," in typed:
-        raise ValueError("Write the price without commas, with a point before the decimals: 1234.5.")
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", typed):
-        raise ValueError("Write the price in digits, with a point before the decimals: 1234.5.")
-    whole, _, decimals = typed.partition(".")
-    if len(whole.lstrip("0")) > WHOLE_DIGITS or len(decimals.rstrip("0")) > DECIMALS:
-        raise ValueError(f"At most {WHOLE_DIGITS} digits before the point and {DECIMALS} after it.")
-    price = Decimal(f"{whole.lstrip('0') or '0'}.{decimals.rstrip('0') or '0'}")
+    price = parsed(typed, what="the price", whole_digits=WHOLE_DIGITS)
     if not price:
         raise ValueError("A price is more than zero.")
     return price

@@ -1,8 +1,9 @@
 """Snapshots: what every complete reading said is kept, and the older it is the less often.
 
-All of them for some days, then the first of each quarter of an hour, then of each hour, then of each day for ever. The
-ages are counted in whole days of UTC, so that no slot ever lies on two sides of a border: what stays of a slot is its
-first, whenever it is thinned. What people state by hand is never thinned: each statement holds until the next one.
+All of them for some days, then one of each quarter of an hour, then of each hour, then of each day for ever: the first
+in which the least is not known, so that a moment's failure does not stand for a whole day. The ages are counted in
+whole days of UTC, so that no slot ever lies on two sides of a border: the same one stays, whenever it is thinned. What
+people state by hand is never thinned: each statement holds until the next one.
 See docs/decisions/0017-what-we-held.md.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import DateTimeField, F, Func, Value, Window
+from django.db.models import Count, DateTimeField, F, Func, IntegerField, Value, Window
 from django.db.models.functions import RowNumber
 
 from treasury.audit.record import Machine, record
@@ -31,11 +32,17 @@ BATCHES_MOST = 100  # in one run; the next one goes on
 DAY = timedelta(days=1)
 MARGIN = timedelta(minutes=1)  # the database counts a snapshot's first day by its own clock
 MIDNIGHT = datetime(2000, 1, 1, tzinfo=UTC)  # slots are counted from here
+# How many entries of a snapshot say that something is not known.
+NOT_KNOWN = Func(
+    F("holdings"),
+    template="jsonb_array_length(jsonb_path_query_array(%(expressions)s, '$.*.*.total ? (@ == null)'))",
+    output_field=IntegerField(),
+)
 
 
 @dataclass(frozen=True)
 class Period:
-    """Snapshots from ``since`` (None: the first) to before ``until``, of which each slot keeps its first."""
+    """Snapshots from ``since`` (None: the first) to before ``until``, of which each slot keeps one."""
 
     slot: timedelta
     since: datetime | None
@@ -123,18 +130,23 @@ def thin(at: datetime) -> int:
 
 def _batches(at: datetime) -> Iterator[tuple[Period, list[int]]]:
     for period in periods(at):
-        while ids := list(beyond_the_first(period)[:BATCH]):
+        while ids := list(beyond_the_best(period)[:BATCH]):
             yield period, ids
 
 
-def beyond_the_first(period: Period) -> Any:
-    """The numbers of those that are not the first of their connection and slot, the oldest first."""
+def beyond_the_best(period: Period) -> Any:
+    """The numbers of those that do not stay for their connection and slot, the oldest first. The first one stays in
+    which the least is not known."""
     found = Snapshot.objects.order_by("at", "pk").filter(at__lt=period.until, connection__by_hand=False)
     if period.since is not None:
         found = found.filter(at__gte=period.since)
     slot = Func(Value(period.slot), F("at"), Value(MIDNIGHT), function="date_bin", output_field=DateTimeField())
-    place = Window(RowNumber(), partition_by=[F("connection_id"), slot], order_by=[F("at"), F("pk")])
-    return found.annotate(place=place).filter(place__gt=1).values_list("pk", flat=True)
+    whose = (F("connection_id"), slot)
+    # Only documents that have company in their slot are opened: nearly all of them are alone there by now.
+    crowded = found.annotate(slot_of=Window(Count("*"), partition_by=whose)).filter(slot_of__gt=1).order_by()
+    place = Window(RowNumber(), partition_by=whose, order_by=[NOT_KNOWN, F("at"), F("pk")])
+    among = Snapshot.objects.order_by("at", "pk").filter(pk__in=crowded.values("pk"))
+    return among.annotate(place=place).filter(place__gt=1).values_list("pk", flat=True)
 
 
 def _remove(period: Period, ids: list[int], at: datetime) -> int:
@@ -143,7 +155,7 @@ def _remove(period: Period, ids: list[int], at: datetime) -> int:
         if removed:  # another process may have been faster
             facts = {
                 "removed": removed,
-                "left": f"the first of each {in_words(period.slot)}",
+                "left": f"the first whole one of each {in_words(period.slot)}",
                 "since": period.since,
                 "until": period.until,
             }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,13 +18,13 @@ from treasury.balances import movements, snapshots
 from treasury.balances.holdings import balance_of, code_at
 from treasury.balances.refresh import a_code
 from treasury.controls import changes
-from treasury.controls.wanted import NotPlain, number
 from treasury.models import Account, Balance, Change, Connection, User
-from treasury.models.amount import plain
+from treasury.models.amount import NotPlain, parsed, plain
 from treasury.models.clock import on_the_clock
 
 STATE = "balance.state"
 CLOCKS_AGREE = timedelta(seconds=2)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # nothing was kept so long ago, and clocks and intervals end somewhere
 
 
 class NotStated(Exception):
@@ -59,11 +59,12 @@ def propose(*, stated: Stated, reason: str, files: Sequence[changes.File], by: U
     with transaction.atomic():
         if refusal := changes.why_not_propose(STATE, by):
             raise changes.MayNotChange(refusal)
+        Account.objects.select_for_update().get(pk=account.pk)  # two of one asset are never stated at once
         words = checked(stated, at)
         if not files:
             raise changes.NotSaid("Nothing was proposed. Hand in a file that shows it, such as a statement.")
-        alike = {"account": account.pk, "asset": words["asset"]}
-        if changes.waiting().filter(kind=STATE, words__contains=alike).exists():
+        alike = {"words__account": account.pk, "words__asset__iexact": words["asset"]}
+        if changes.waiting().filter(kind=STATE, **alike).exists():
             raise changes.NotWaiting(
                 f"Nothing was proposed. What {account.title} holds of {words['asset']} is stated already and waits."
             )
@@ -100,7 +101,7 @@ def checked(stated: Stated, at: datetime) -> dict[str, Any]:
 
 def amount_of(name: str, typed: str, problems: dict[str, str]) -> Decimal | None:
     try:
-        return number(typed)
+        return parsed(typed) if typed.strip() else None
     except NotPlain as wrong:
         problems[name] = str(wrong)
         return None
@@ -110,6 +111,8 @@ def why_not_seen(seen_at: datetime | None, held: Balance | None, at: datetime) -
     """Why a number of that moment says nothing now."""
     if seen_at is None:
         return "Say when it held that, by the evidence."
+    if seen_at < EARLIEST:
+        return "Nothing was kept so long ago."
     if seen_at > at + CLOCKS_AGREE:
         return "That moment has not come yet."
     if held is not None and held.total is not None and seen_at <= held.observed_at:
@@ -128,12 +131,13 @@ def confirm(*, change_id: int, by: User, digest: str, at: datetime) -> Balance:
         words = change.words
         account = Account.objects.select_related("connection").get(pk=words["account"])
         Connection.objects.select_for_update().get(pk=account.connection_id)
-        held = balance_of(account, words["asset"])
+        asset = code_at(account, words["asset"])  # written otherwise meanwhile, it is the same asset all the same
+        held = balance_of(account, asset)
         seen_at = datetime.fromisoformat(words["observed_at"])
         if wrong := why_not_seen(seen_at, held, at):
             raise NewerKnown(f"Nothing was changed. {wrong}")
         was = None if held is None else told(held)
-        balance = stored(account, words, seen_at)
+        balance = stored(account, asset, words, seen_at)
         snapshots.keep(account.connection, at=at)
         unexplained = movements.note(account.connection)
         facts = {"address": account.address, "asset": balance.asset, "was": was, "is": told(balance)}
@@ -142,10 +146,10 @@ def confirm(*, change_id: int, by: User, digest: str, at: datetime) -> Balance:
     return balance
 
 
-def stored(account: Account, words: dict[str, Any], seen_at: datetime) -> Balance:
+def stored(account: Account, asset: str, words: dict[str, Any], seen_at: datetime) -> Balance:
     numbers = {"total": Decimal(words["total"]), "movable": Decimal(words["movable"])}
     balance, _ = Balance.objects.update_or_create(
-        account=account, asset=words["asset"], defaults={**numbers, "observed_at": seen_at, "problem": ""}
+        account=account, asset=asset, defaults={**numbers, "observed_at": seen_at, "problem": ""}
     )
     return balance
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from treasury.controls.uploads import is_text
 from treasury.controls.wanted import COLUMNS, Wanted, as_typed, terms_of
+from treasury.controls.wanted import read as terms_read
 from treasury.models import Account, Band, Direction, Unit
+from treasury.models.cells import inert, living
 
 WHOSE = ("connection", "account", "asset")
 WRITTEN = (*WHOSE, *COLUMNS)
@@ -24,8 +26,6 @@ SIZE_MOST = 256 * 1024  # bytes
 ROWS_MOST = 2000
 CELL_LONGEST = 200
 PROBLEMS_MOST = 50  # shown of a file in which everything is wrong
-STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-GUARD = "'"  # before what a spreadsheet would take for a formula, and before itself
 YES, NO = ("yes", "true", "1"), ("", "no", "false", "0")
 
 
@@ -44,11 +44,13 @@ class Problem:
 
 
 class NotRead(Exception):
-    """The text holds no bands. ``problems`` says what is wrong in which cell."""
+    """The text holds no bands. ``problems`` says what is wrong in which cell, and ``lines`` are the rows that could be
+    read, so that what is wrong between them can be said at once."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], lines: Sequence[Line] = ()) -> None:
         super().__init__(" ".join(str(one) for one in problems))
         self.problems = list(problems)
+        self.lines = list(lines)
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,8 @@ def written(bands: Iterable[Band]) -> str:
     for band in bands:
         cells = {**as_typed(terms_of(band)), "asset": band.asset, "account": band.account.address}
         cells["connection"] = band.account.connection.name
-        out.writerow(guarded(cells[column]) for column in WRITTEN)
+        out.writerow(inert(cells[column]) for column in WRITTEN)
     return to.getvalue()
-
-
-def guarded(cell: str) -> str:
-    return f"{GUARD}{cell}" if cell.startswith((*STARTS_A_FORMULA, GUARD)) else cell
-
-
-def unguarded(cell: str) -> str:
-    return cell.removeprefix(GUARD)
 
 
 def text_of(content: bytes) -> str:
@@ -105,7 +99,7 @@ def read(text: str) -> list[Line]:
     if not lines and not problems:
         raise NotRead([Problem(0, "", "Below its first row it names no band.")])
     if problems:
-        raise NotRead(problems)
+        raise NotRead(problems, lines)
     return lines
 
 
@@ -128,7 +122,7 @@ def rows_of(text: str) -> list[tuple[int, list[str]]]:
 
 def columns_of(number: int, names: Sequence[str]) -> list[str]:
     """The columns in their order. Raises NotRead: one that is not known, twice there, or missing."""
-    columns = [unguarded(name).casefold() for name in names]
+    columns = [living(name).casefold() for name in names]
     strange = [name or "without a name" for name in columns if name not in READ]
     twice = sorted({name for name in columns if name in READ and columns.count(name) > 1})
     missing = [name for name in NEEDED if name not in columns]
@@ -148,18 +142,20 @@ def line_of(
         return [Problem(number, "", f"It has {len(cells)} cells, and the first row has {len(columns)}.")]
     if long := [column for column, cell in zip(columns, cells, strict=True) if len(cell) > CELL_LONGEST]:
         return [Problem(number, column, f"It is longer than {CELL_LONGEST} characters.") for column in long]
-    said = {column: unguarded(cell) for column, cell in zip(columns, cells, strict=True)}
+    said = {column: living(cell) for column, cell in zip(columns, cells, strict=True)}
     account = accounts.get((said["connection"], said["account"]))
     problems = [] if account else [unknown(number, said, accounts)]
     if said.get(REMOVED, "").casefold() not in (*YES, *NO):
         problems.append(Problem(number, REMOVED, "Write yes or no."))
-    if account is None or problems:
-        return problems
     words = {name: said.get(name, "") for name in COLUMNS}
     words["unit"] = words["unit"].casefold() or Unit.AMOUNT.value
     words["direction"] = words["direction"].casefold() or Direction.BOTH.value
     removed = said.get(REMOVED, "").casefold() in YES
-    return Line(number, Wanted(account=account, asset=said["asset"], removed=removed, **words))
+    wanted = Wanted(account=account or Account(), asset=said["asset"], removed=removed, **words)
+    if not problems:
+        return Line(number, wanted)
+    _, wrong = (None, {}) if removed else terms_read(wanted)  # what its other cells say is not read any later
+    return [*problems, *(Problem(number, column, sentence) for column, sentence in wrong.items())]
 
 
 def unknown(number: int, said: Mapping[str, str], accounts: Mapping[tuple[str, str], Account]) -> Problem:

@@ -302,7 +302,16 @@ def why_not_typed(connection: Connection, typed: SetUp, kind: str) -> str | None
         return f"An address does not begin with {first}/; accounts of other connections are named like that."
     if kind not in venues.declared(connection.venue).account_kinds:
         return "Say what kind of account it is."
-    return None
+    return why_typed_elsewhere(connection, address)
+
+
+def why_typed_elsewhere(connection: Connection, address: str) -> str | None:
+    """Which account by hand has the address of a new one already, in any spelling: its money would count twice."""
+    alike = Account.objects.filter(connection__by_hand=True, address__iexact=address).select_related("connection")
+    if alike.filter(connection=connection, address=address).exists():  # it is no new one
+        return None
+    taken = alike.first()
+    return f"It is set up already, as {taken} {taken.address}." if taken else None
 
 
 def insist_on_none_waiting(connection: Connection, said: Mapping[str, Any], by: User) -> None:
@@ -339,6 +348,8 @@ def confirm_set_up(*, change_id: int, by: User, digest: str, at: datetime) -> Co
             address = said["address"]
             if kinds.get(address, said["kind"] if connection.by_hand else None) != said["kind"]:
                 raise NoLongerFits(f"Nothing was changed. The venue no longer reports the account {address} like this.")
+            if connection.by_hand and (taken := why_typed_elsewhere(connection, address)):
+                raise NoLongerFits(f"Nothing was changed. {address}: {taken}")
             account = there.get(address) or Account(connection=connection, address=address, kind=said["kind"])
             was[address] = told(account) if account.pk else None
             account.title, account.quiet = said["title"], said["quiet"]

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from treasury.models import Account, Band, Direction, Unit
-from treasury.models.amount import plain
+from treasury.models.amount import NotPlain, parsed, plain
 
-WHOLE_DIGITS, DECIMALS = 24, 18
 WHOLE = Decimal(100)  # percent: what all accounts of a group hold together
 NUMBERS = ("minimum", "target", "maximum", "floor", "smallest", "largest")
 COLUMNS = ("unit", *NUMBERS, "direction")
-
-
-class NotPlain(ValueError):
-    """The text is no plain decimal. The text of this says what is wrong with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +83,8 @@ def read(wanted: Wanted) -> tuple[Terms | None, dict[str, str]]:
     numbers: dict[str, Decimal | None] = {}
     for name in NUMBERS:
         try:
-            numbers[name] = number(getattr(wanted, name))
+            typed = getattr(wanted, name).strip()
+            numbers[name] = parsed(typed) if typed else None
         except NotPlain as wrong:
             problems[name] = str(wrong)
     for name in ("minimum", "target"):
@@ -101,25 +96,6 @@ def read(wanted: Wanted) -> tuple[Terms | None, dict[str, str]]:
     terms = Terms(unit=wanted.unit, direction=wanted.direction, **numbers)  # type: ignore[arg-type]  # checked above
     problems = {column: sentence for column, wrong, sentence in ORDER if wrong(terms)}
     return (None, problems) if problems else (terms, {})
-
-
-def number(text: str) -> Decimal | None:
-    """A plain decimal of at least 0 as typed, exactly; None for nothing. Raises NotPlain."""
-    typed = text.strip()
-    if not typed:
-        return None
-    if "," in typed:
-        raise NotPlain("Write it without commas, with a point before the decimals: 1234.5.")
-    if typed.startswith("-"):
-        raise NotPlain("It cannot be less than 0.")
-    if re.fullmatch(r"[0-9.]+[eE][-+]?[0-9]+", typed):
-        raise NotPlain("Write it out in digits, without an exponent.")
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", typed, re.ASCII):
-        raise NotPlain("Write it in digits, with a point before the decimals: 1234.5.")
-    whole, _, decimals = typed.partition(".")
-    if len(whole.lstrip("0")) > WHOLE_DIGITS or len(decimals.rstrip("0")) > DECIMALS:
-        raise NotPlain(f"At most {WHOLE_DIGITS} digits before the point and {DECIMALS} after it.")
-    return Decimal(typed)
 
 
 def shares_pass(name: str) -> Callable[[Terms], bool]:

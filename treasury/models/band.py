@@ -46,6 +46,8 @@ class Band(models.Model):
         ordering = ["account", "asset", "-id"]
         indexes = [models.Index(fields=["account", "asset", "-id"], name="band_newest")]
         constraints = [
+            # What two people agreed on once is written once: an old agreement does not come back into force.
+            models.UniqueConstraint(fields=["change", "account", "asset"], name="band_once_per_change"),
             models.CheckConstraint(
                 condition=Q(minimum__gte=0, target__gte=F("minimum"), floor__gte=0)
                 & (Q(maximum=None) | Q(maximum__gte=F("target"))),

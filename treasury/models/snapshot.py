@@ -14,7 +14,8 @@ class Snapshot(models.Model):
     plain decimal strings. An asset that is not named was 0 at that moment, as the venue said; an address that is not
     named was not set up. ``"problem"`` is left out where there was none. An entry "" in place of an asset: the answer
     was not whole, so whatever the account's other entries do not name is not known. ``"as_of"`` (ISO 8601) says of when
-    a number is that people stated by hand; of by-hand accounts zeros are named, and what is not named nobody stated.
+    a number is that people stated by hand; of by-hand accounts zeros are named, and what is not named nobody ever
+    stated.
     """
 
     connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="snapshots")

@@ -15,7 +15,7 @@ from treasury.rebalancing.problem import Move, Problem
 
 class Kind(Enum):
     """NOTHING: all are inside. COUNTING and SEARCH: proven fewest, by counting or by the solver. BEST: not proven.
-    NO_HELP: no account that is outside can be helped, as far as is known."""
+    NO_HELP: the plan helps no account that is outside; ``left_proven`` says whether any can be helped."""
 
     NOTHING = "nothing"
     COUNTING = "counting"
@@ -31,7 +31,10 @@ class Certificate:
     ``treasury.rebalancing.bound``; (key, transfers that it needs at least) of each account that may be mended.
     ``mended`` of them end inside; ``left_out`` stay outside, and ``left_proven`` says that no plan leaves fewer.
     ``moved_proven``: no plan of as few transfers moves less. ``distance``: the sum over all accounts to their targets.
-    ``unit``: amounts were searched in its multiples; ``own_step``: that is the venue's own step.
+    ``unit``: amounts were searched in its multiples, or finer; ``own_step``: that is the venue's own step;
+    ``lossless``: no plan in steps is better than the best one in it (``treasury.rebalancing.parts`` says why), without
+    which a search proves nothing. ``best_in_unit``: the search was finished, so that no plan in multiples of the unit
+    helps more accounts, and none that helps as many has fewer transfers.
     ``limit`` and ``spent``: the solver's deterministic seconds; ``capped``: it ran out of real time before.
     """
 
@@ -51,6 +54,8 @@ class Certificate:
     distance: Decimal
     unit: Decimal
     own_step: bool
+    lossless: bool
+    best_in_unit: bool
     algorithm: int
     solver: str
     seed: int
@@ -91,8 +96,8 @@ def words(certificate: Certificate, name_of: Callable[[str], str]) -> str:
     said = [_first(certificate)]
     if certificate.left_out:
         said.append(_left(certificate, [name_of(key) for key in certificate.left_out]))
-    if not certificate.own_step and certificate.solver and certificate.count:
-        said.append(f"Amounts were searched in multiples of {plain(certificate.unit)}.")
+    if certificate.solver and not certificate.own_step:
+        said.append(_unit(certificate))
     if certificate.capped:
         said.append("The search ran out of real time, so another run may find a better plan.")
     return " ".join(said)
@@ -102,7 +107,9 @@ def _first(certificate: Certificate) -> str:
     if certificate.kind is Kind.NOTHING:
         return "Nothing to do: every account is inside its band."
     if certificate.kind is Kind.NO_HELP:
-        return "No transfer can bring any account inside its band."
+        if certificate.left_proven:
+            return "No transfer can bring any account inside its band."
+        return "No plan was found that helps; one is not ruled out."
     if certificate.kind is Kind.COUNTING:
         return f"Proven fewest: {_counted(certificate)}"
     if certificate.kind is Kind.SEARCH:
@@ -148,10 +155,26 @@ def _one_side(accounts: int, times: int, where: str, verb: str) -> str:
     )
 
 
+def _unit(certificate: Certificate) -> str:
+    searched = f"Amounts were searched in multiples of {plain(certificate.unit)}"
+    if certificate.lossless:
+        return f"{searched}, and here no plan in finer amounts is better."
+    if certificate.kind is Kind.COUNTING and certificate.left_proven:
+        return f"{searched}."
+    if not certificate.best_in_unit:
+        return f"{searched} alone."
+    if certificate.kind is Kind.NO_HELP:
+        return f"{searched} alone, of which no plan helps."
+    if certificate.left_proven:
+        return f"{searched} alone, of which no plan that helps as many accounts has fewer transfers."
+    return f"{searched} alone, of which no plan helps more accounts, and none that helps as many has fewer transfers."
+
+
 def _left(certificate: Certificate, names: Sequence[str]) -> str:
     stay = f"{_accounts(len(names)).capitalize()} {'stays' if len(names) == 1 else 'stay'} outside: {', '.join(names)}."
-    proven = "No plan helps more accounts." if certificate.left_proven else "A plan that helps more is not ruled out."
-    return f"{stay} {proven}"
+    if certificate.left_proven:
+        return f"{stay} No plan helps more accounts."
+    return stay if certificate.kind is Kind.NO_HELP else f"{stay} A plan that helps more is not ruled out."
 
 
 def _transfers(count: int) -> str:
@@ -168,8 +191,8 @@ def _accounts(count: int) -> str:
 def check(problem: Problem, moves: Sequence[Move], certificate: Certificate) -> list[str]:
     """What is wrong with the plan or with its certificate, reckoned anew; empty when all that can be checked is true.
 
-    Shares no code with what made the plan. Two claims rest on the solver's word alone and are not judged here: that a
-    search found no smaller plan, or none that moves less, where counting does not say so.
+    Shares no code with what made the plan. What a search proves rests on its word alone and is not judged here: that,
+    where counting does not say so, no plan helps more, has fewer transfers or moves less, in a unit that loses nothing.
     """
     wrong = recheck.plan(problem, moves)
     return wrong or [*_numbers(problem, moves, certificate), *_claims(problem, moves, certificate)]
@@ -183,6 +206,7 @@ def _numbers(problem: Problem, moves: Sequence[Move], certificate: Certificate) 
         "left out": (set(certificate.left_out), recheck.left_out(problem, moves)),
         "mended": (certificate.mended, len(recheck.left_out(problem, ())) - len(recheck.left_out(problem, moves))),
         "own step": (certificate.own_step, certificate.unit == problem.step),
+        "lossless": (certificate.lossless, certificate.lossless or certificate.own_step),
     }
     return [f"The {name} is stated as {said} and is {true}." for name, (said, true) in stated.items() if said != true]
 
@@ -193,7 +217,7 @@ def _claims(problem: Problem, moves: Sequence[Move], certificate: Certificate) -
     )
     fewest = recheck.fewest(dict(certificate.above), dict(certificate.below), certificate.shared, certificate.mended)
     outside, kind = len(recheck.left_out(problem, ())), certificate.kind
-    searched = bool(certificate.solver)
+    searched = bool(certificate.solver) and certificate.lossless
     rules = {
         "nothing was to be done": kind is not Kind.NOTHING or outside == 0 == len(moves),
         "no account is helped": kind is not Kind.NO_HELP or (outside > 0 == certificate.mended and not moves),

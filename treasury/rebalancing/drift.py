@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,13 +17,15 @@ from treasury.balances import holdings
 from treasury.controls import bands as setting
 from treasury.controls import stops
 from treasury.models import Account, Balance, Band, Connection, Direction, Scope, State, StopOrder, Transfer, Unit
+from treasury.models.amount import grouped
 from treasury.models.clock import to_the_minute
 from treasury.rebalancing import feasible, on_its_way, suppose
 from treasury.rebalancing.on_its_way import Way
 from treasury.transfers import guards
 
 NOTHING = Decimal(0)
-NONE_READ = "not readable: no balance of it was ever read"
+NONE_STATED = "nobody has stated yet what it holds: state it"
+NONE_READ = f"no balance of it was ever read: {on_its_way.READ_AGAIN}"
 UNSAID = "the venue does not say how much can be moved"
 ONLY: Mapping[str, str] = {Direction.GIVES: "it only gives", Direction.TAKES: "it only takes"}
 
@@ -67,9 +70,30 @@ class Stand:
     floor: Decimal = NOTHING  # what it must keep: its band's floor or the house's, whichever is more
 
     @property
+    def is_outside(self) -> bool:
+        return self.position in (Position.BELOW, Position.ABOVE)
+
+    @property
+    def now(self) -> Position:
+        """Where it stands by what was read, with nothing that waits."""
+        known = None if self.position == Position.UNKNOWN else self.total
+        return _position(known, self.minimum, self.maximum)[0]
+
+    @property
+    def is_outside_now(self) -> bool:
+        return self.now in (Position.BELOW, Position.ABOVE)
+
+    @property
     def is_readable(self) -> bool:
         """Whether there is a number at all, and a fresh one."""
         return self.total is not None and not self.stale
+
+    @property
+    def why_unknown(self) -> str:
+        """Why nobody can say how it stands; empty where that is known."""
+        if self.is_readable and self.minimum is not None:
+            return ""
+        return self.frozen or "its band is in shares, and what the group holds together is not known now"
 
 
 @dataclass(frozen=True)
@@ -77,7 +101,7 @@ class Group:
     """The accounts of one connection that have a band for one asset.
 
     ``total``: what they hold together once all that is on its way has moved; shares are taken of it. None where one of
-    them is not readable, or its number too old.
+    them is not readable, or its number too old, or, for shares, where nobody can say whether money has left the group.
     """
 
     connection: Connection
@@ -88,7 +112,7 @@ class Group:
 
     @property
     def outside(self) -> list[Stand]:
-        return [one for one in self.stands if one.position in (Position.BELOW, Position.ABOVE)]
+        return [one for one in self.stands if one.is_outside]
 
 
 def read(
@@ -156,13 +180,12 @@ def _held(bands: Iterable[Band], supposed: suppose.Supposed, at: datetime) -> di
 
 
 def _never_held(band: Band, others: Sequence[Balance]) -> Balance | None:
-    """An asset that an account never held has no row. Where the account was read whole, it is 0, as the venue said;
-    where people state what it holds, nobody has said so."""
-    read = [one.observed_at for one in others if one.total is not None]
-    if not read or len(read) < len(others) or band.account.connection.by_hand:
+    """An asset that an account never held has no row; None where that does not make it 0."""
+    if not holdings.is_none_of_others(band.account, others):
         return None
     # Each complete answer is about every asset that was ever held; its oldest number is as old as any of it.
-    return Balance(account=band.account, asset=band.asset, total=NOTHING, movable=NOTHING, observed_at=min(read))
+    oldest = min(one.observed_at for one in others)
+    return Balance(account=band.account, asset=band.asset, total=NOTHING, movable=NOTHING, observed_at=oldest)
 
 
 def _supposed(band: Band, held: Balance | None, total: Decimal, at: datetime) -> Balance:
@@ -201,9 +224,8 @@ def _group(
     for band in bands:
         key = (band.account_id, band.asset)
         balance = held.get(key)
-        known.append(_Known(band, balance, ways.get(key) or Way(), _why_unreadable(balance, at)))
-    expected = [one.expected for one in known if not one.unreadable and one.expected is not None]
-    whole = sum(expected, NOTHING) if len(expected) == len(known) else None
+        known.append(_Known(band, balance, ways.get(key) or Way(), _why_unreadable(band, balance, at)))
+    whole = _whole(known)
     stands = [_stand(one, whole, orders, at) for one in known]
     connection, asset = bands[0].account.connection, bands[0].asset
     places = [feasible.Place(one.account.title, one.band, one.expected, one.floor) for one in stands]
@@ -211,19 +233,37 @@ def _group(
     return Group(connection, asset, stands, whole, unmet)
 
 
-def _why_unreadable(held: Balance | None, at: datetime) -> str:
-    """Why its number says nothing about now; empty where it does."""
+def _whole(known: Sequence[_Known]) -> Decimal | None:
+    """What the group holds together; None where nobody can say.
+
+    A transfer of which nobody can say whether the readings show it changes nothing here if both its ends are in the
+    group. If one is not, the sum may be off by all of it, and every share of it wrong.
+    """
+    expected = [one.expected for one in known if not one.unreadable and one.expected is not None]
+    if len(expected) < len(known):
+        return None
+    ends = Counter(transfer for one in known for transfer in one.way.unclear)
+    of_shares = any(one.band.unit == Unit.SHARE for one in known)
+    return None if of_shares and 1 in ends.values() else sum(expected, NOTHING)
+
+
+def _why_unreadable(band: Band, held: Balance | None, at: datetime) -> str:
+    """Why its number says nothing about now, and what helps; empty where it does."""
+    by_hand = band.account.connection.by_hand
     if held is None:
-        return NONE_READ
+        return NONE_STATED if by_hand else NONE_READ
     if held.total is None:
         return f"not readable: {held.problem}"
     if holdings.is_stale(held, at):
-        return f"its balance is {_age(at - held.observed_at)} old: refresh first"
+        again = "state it anew" if by_hand else on_its_way.READ_AGAIN
+        return f"its balance is {age_in_words(at - held.observed_at)} old: {again}"
     return ""
 
 
-def _age(age: timedelta) -> str:
+def age_in_words(age: timedelta) -> str:
     minutes = int(age.total_seconds()) // 60
+    if minutes >= 48 * 60:
+        return f"{minutes // (24 * 60)} days"
     if minutes >= 120:
         return f"{minutes // 60} hours"
     return f"{minutes} minutes" if minutes > 1 else f"{int(age.total_seconds())} seconds"
@@ -248,7 +288,7 @@ def _stand(known: _Known, whole: Decimal | None, orders: Sequence[StopOrder], at
         off=off,
         stale=held is not None and holdings.is_stale(held, at),
         frozen=known.unreadable or way.frozen,
-        no_giving=_why_not(band, Direction.TAKES, orders) or _unsaid(held),
+        no_giving=_why_not(band, Direction.TAKES, orders) or _unsaid(held) or _why_keep(band, held, way),
         no_taking=_why_not(band, Direction.GIVES, orders),
         waiting=way.transfers,
         reserved=way.going,
@@ -275,6 +315,14 @@ def _free(band: Band, held: Balance | None, way: Way) -> Decimal:
         return NOTHING
     left: Decimal = min(held.movable, held.total) - way.going - _floor(band)
     return max(left, NOTHING)
+
+
+def _why_keep(band: Band, held: Balance | None, way: Way) -> str:
+    """Why it may not even pass on what arrives: that would fill a gap first. Reckoned as the dispatcher does."""
+    if held is None or held.total is None or held.movable is None:
+        return ""
+    gap = -min(held.movable - way.going, held.total - way.going - _floor(band))
+    return f"it is short of what it owes, reserves or must keep by {grouped(gap)}" if gap > 0 else ""
 
 
 def _floor(band: Band) -> Decimal:

@@ -21,7 +21,7 @@ def non_moves(group: Group, problem: Problem, moves: Sequence[Move]) -> list[dic
     transfer only because of what is on its way already."""
     held = balances_after(problem, moves)
     touched = {key for move in moves for key in (move.source, move.destination)}
-    case = Case(group, problem, {party.key: party for party in problem.parties})
+    case = Case(group, problem, {party.key: party for party in problem.parties}, held)
     found = []
     for stand in group.stands:
         key = key_of(stand.account)
@@ -39,6 +39,17 @@ def sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}." if words else ""
 
 
+def unread(stand: Stand) -> str:
+    """Why a group with this account is not planned, and what helps."""
+    if stand.balance is not None and stand.total is None:
+        why = stand.balance.problem.rstrip(".")
+        return (
+            f"It cannot be read: {why}. Take its band away or state it otherwise; reading again will not help while "
+            "the venue answers so."
+        )
+    return sentence(stand.why_unknown)
+
+
 def brought_inside(stand: Stand) -> str:
     """Outside by what was read, inside once all that is on its way has moved: which transfers bring it there."""
     if stand.position != Position.INSIDE or stand.total is None or stand.total == stand.expected:
@@ -46,7 +57,7 @@ def brought_inside(stand: Stand) -> str:
     assert stand.minimum is not None, "a position is known by the band in amounts"
     if stand.total >= stand.minimum and (stand.maximum is None or stand.total <= stand.maximum):
         return ""
-    names = _listed(transfer.reference for transfer in stand.waiting)
+    names = listed(transfer.reference for transfer in stand.waiting)
     return f"{names} {'is' if len(stand.waiting) == 1 else 'are'} on the way and {_bring(stand)} it inside"
 
 
@@ -56,11 +67,12 @@ def _bring(stand: Stand) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """A group's problem, and the parties of it by their keys."""
+    """A group's problem, the parties of it by their keys, and what each holds after the plan."""
 
     group: Group
     problem: Problem
     parties: Mapping[str, Party]
+    after: Mapping[str, Decimal]
 
     def why(self, stand: Stand, held: Decimal) -> str:
         """Why this account ends outside, where it holds ``held`` after the plan; empty where it ends inside."""
@@ -75,6 +87,9 @@ class Case:
         able = [stand for stand in self._others(party) if self.surplus(stand) > 0]
         if not able:
             return f"no surplus anywhere: no account of the group may give ({self._each(party, self._why_not_give)})"
+        spare = sum(map(self.surplus, able), NOTHING)
+        if why := self._why_too_little(party, spare, -self._used(able), "it needs {}", "spare {}"):
+            return why
         over = [stand for stand in able if (key_of(stand.account), party.key) in self.problem.routes]
         if not over:
             return f"no route to it from any account with surplus ({_titles(stand.account for stand in able)})"
@@ -87,11 +102,34 @@ class Case:
         able = [one for one in self._others(party) if self.room(one) is None or (self.room(one) or NOTHING) > 0]
         if not able:
             return f"no room anywhere: no account of the group may take ({self._each(party, self._why_not_take)})"
+        rooms = [self.room(one) for one in able]
+        if None not in rooms:
+            room_for = sum((one or NOTHING for one in rooms), NOTHING)
+            if why := self._why_too_little(party, room_for, self._used(able), "it has {} too much", "take {}"):
+                return why
         reached = [one for one in able if (party.key, key_of(one.account)) in self.problem.routes]
         if not reached:
             return f"no route from it to any account with room ({_titles(one.account for one in able)})"
         most = {key_of(one.account): room if (room := self.room(one)) is not None else over for one in reached}
         return self._why_no_size(party, most, over) or THE_SEARCH
+
+    def _why_too_little(self, party: Party, able: Decimal, used: Decimal, needs: str, can: str) -> str:
+        """Whether all others together cannot give or take what it needs, or no longer can once the plan has helped
+        others by ``used``; with the numbers."""
+        above = NOTHING if party.maximum is None else party.balance - party.maximum
+        needed = max(party.minimum - party.balance, above)
+        needs = needs.format(grouped(needed))
+        if able < needed:
+            return f"{needs}, and the others can {can.format(grouped(able))} together"
+        left = abs(self.after[party.key] - party.balance) + able - max(used, NOTHING)
+        if left < needed:
+            return f"{needs}, and once the plan has helped others, these can {can.format(grouped(left))} together"
+        return ""
+
+    def _used(self, stands: Iterable[Stand]) -> Decimal:
+        """How much more they hold together after the plan than before."""
+        keys = [key_of(stand.account) for stand in stands]
+        return sum((self.after[key] - self.parties[key].balance for key in keys), NOTHING)
 
     def _why_no_size(self, party: Party, most: Mapping[str, Decimal], needed: Decimal) -> str:
         """Whether the sizes that are allowed stand in the way. ``most``: what each of the others can give or take."""
@@ -166,9 +204,10 @@ class Case:
 
 
 def _titles(accounts: Iterable[Account]) -> str:
-    return _listed(account.title for account in accounts)
+    return listed(account.title for account in accounts)
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """ "a, b and c"."""
     *first, last = list(names)
     return f"{', '.join(first)} and {last}" if first else last

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Protocol
 
+from treasury.balances.holdings import is_none_of_others
 from treasury.controls import bands
-from treasury.models import Account, Balance, Band, Connection, ConnectionHealth, Direction, Unit
+from treasury.models import Account, Balance, Band, Connection, Direction, Unit
 from treasury.models.amount import DECIMALS, grouped
 from treasury.transfers.guards import floor_of_all
 
@@ -55,7 +56,7 @@ class Place:
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """Arithmetic that rounds nothing of ours: Python's own default rounds at 28 digits."""
+    """Arithmetic that rounds nothing of ours: the house's own context rounds at 64 digits."""
     with localcontext(prec=PRECISION):
         yield
 
@@ -297,22 +298,16 @@ def outlook(asset: str, group: Sequence[tuple[Account, Limits]], held: Held) -> 
 
 
 def held_by(accounts: Sequence[Account]) -> Held:
-    """What these accounts hold, as last read; None where it is not known.
-
-    An asset that a complete answer leaves out is 0, as ``balances.refresh`` has it. So an account without a row of the
-    asset holds none, where every other number of it can be read, or its venue answered without a problem.
-    """
-    rows = Balance.objects.filter(account__in=accounts).order_by()
-    totals: dict[Key, Decimal | None] = {(row.account_id, row.asset): row.total for row in rows}
-    seen = {number for number, _ in totals}
-    unclear = {number for (number, _), total in totals.items() if total is None}
-    health = ConnectionHealth.objects.filter(connection__accounts__in=accounts, read_at__isnull=False, problem="")
-    answered = set(health.values_list("connection", flat=True))
+    """What these accounts hold, as last read; None where it is not known."""
+    rows: dict[int, dict[str, Balance]] = {account.pk: {} for account in accounts}
+    for row in Balance.objects.filter(account__in=accounts).order_by():
+        rows[row.account_id][row.asset] = row
 
     def held(account: Account, asset: str) -> Decimal | None:
-        if (account.pk, asset) in totals:
-            return totals[account.pk, asset]
-        is_clear = account.pk not in unclear and (account.pk in seen or account.connection_id in answered)
-        return Decimal(0) if is_clear else None
+        own = rows[account.pk]
+        if asset in own:
+            total: Decimal | None = own[asset].total
+            return total
+        return Decimal(0) if is_none_of_others(account, own.values()) else None
 
     return held

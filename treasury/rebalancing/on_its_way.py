@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Key = tuple[int, str]  # an account and an asset
 
+READ_AGAIN = "read the balances again"  # the words of the button that does so
 WAITING = (State.SUBMITTED, State.APPROVED, State.CONFIRMING)
 AT_RISK: Mapping[exposure.Why, str] = {
     exposure.Why.CONTRADICTED: "money at risk: evidence contradicts how {} stands",
@@ -36,12 +37,13 @@ AT_RISK: Mapping[exposure.Why, str] = {
 @dataclass
 class Way:
     """Of one account and asset. ``coming`` and ``going`` have certainly not moved yet, by ``transfers``; ``frozen`` is
-    why nobody can say what it holds, empty where that is known."""
+    why nobody can say what it holds, by ``unclear``, the numbers of transfers; empty where that is known."""
 
     coming: Decimal = Decimal(0)
     going: Decimal = Decimal(0)
     transfers: list[Transfer] = field(default_factory=list)
     frozen: str = ""
+    unclear: list[int] = field(default_factory=list)
 
 
 def read(observed: Mapping[Key, datetime], at: datetime) -> Mapping[Key, Way]:
@@ -55,13 +57,15 @@ def read(observed: Mapping[Key, datetime], at: datetime) -> Mapping[Key, Way]:
     spelled = {(account, asset.upper()): asset for account, asset in observed}
     for transfer in _near(observed):
         for account, change in ((transfer.source_id, -transfer.amount), (transfer.destination_id, transfer.amount)):
-            # Written as the source's venue does; another venue may write usdt for USDT.
-            key = (account, spelled.get((account, transfer.asset.upper()), ""))
+            key = (account, transfer.asset)
+            if key not in observed:  # written as the source's venue does; another venue may write usdt for USDT
+                key = (account, spelled.get((account, transfer.asset.upper()), ""))
             if key not in observed:
                 continue
             way = found.setdefault(key, Way())
             if why := _why_unclear(transfer, risks.get(transfer.pk), observed[key]):
                 way.frozen = way.frozen or why
+                way.unclear.append(transfer.pk)
             elif _waits(transfer):
                 way.transfers.append(transfer)
                 way.coming += max(change, Decimal(0))
@@ -100,7 +104,12 @@ def _why_unclear(transfer: Ruled, risk: exposure.Why | None, observed_at: dateti
     if transfer.state == State.CONFIRMING and transfer.connection.by_hand:
         return f"{name} is being moved by hand"  # it may be done already, and nobody has said so yet
     if transfer.state == State.SETTLED and transfer.changed_at > observed_at - CALM:
-        return f"refresh first: {name} settled after the reading"
+        return f"{name} settled {_when(transfer.changed_at, observed_at)}: {READ_AGAIN}"
     if transfer.ruled_at is not None and transfer.ruled_at > observed_at - CALM:
-        return f"refresh first: after the reading two people said what became of {name}"
+        return f"two people said what became of {name} {_when(transfer.ruled_at, observed_at)}: {READ_AGAIN}"
     return ""
+
+
+def _when(moment: datetime, observed_at: datetime) -> str:
+    """Clocks of two machines differ, so that within CALM nobody can say which came first."""
+    return "after the reading" if moment > observed_at + CALM else "within seconds of the reading"

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -24,7 +23,8 @@ from treasury.notices.outbox import beside, tell
 from treasury.pace import paced
 from treasury.rebalancing import certificate, drift, explain, inputs, second_step, suppose
 from treasury.rebalancing.certificate import Certificate, Kind
-from treasury.rebalancing.problem import Move, Problem
+from treasury.rebalancing.problem import Move
+from treasury.rebalancing.recheck import moved
 from treasury.rebalancing.solve import solve
 
 log = logging.getLogger(__name__)
@@ -147,9 +147,9 @@ def may_be_gone(at: datetime) -> QuerySet[Plan]:
 
 
 def _compute_group(plan: Plan, group: drift.Group, at: datetime) -> None:
-    refused = [stand for stand in group.stands if not stand.is_readable]
+    refused = [stand for stand in group.stands if stand.why_unknown]
     if refused:
-        why = [{"account": stand.account.pk, "why": explain.sentence(stand.frozen)} for stand in refused]
+        why = [{"account": stand.account.pk, "why": explain.unread(stand)} for stand in refused]
         text = inputs.text_of(group, None, at=at, overrides=plan.overrides)
         return _store(plan, group, Status.REFUSED, text, certificate={}, non_moves=why)
     stated = inputs.problem_of(group, at)
@@ -193,7 +193,9 @@ def status_of(proof: Certificate) -> Status:
     """Proven: that no plan helps more accounts, and that none that helps as many has fewer transfers."""
     if proof.kind in (Kind.COUNTING, Kind.SEARCH):
         return Status.PROVEN if proof.left_proven else Status.BEST
-    return {Kind.NOTHING: Status.NOTHING, Kind.NO_HELP: Status.NO_HELP, Kind.BEST: Status.BEST}[proof.kind]
+    if proof.kind is Kind.NO_HELP:  # unproven, it is only that none was found
+        return Status.NO_HELP if proof.left_proven else Status.BEST
+    return {Kind.NOTHING: Status.NOTHING, Kind.BEST: Status.BEST}[proof.kind]
 
 
 def _store(
@@ -288,18 +290,10 @@ def recheck(group: PlanGroup, *, search_again: bool = False) -> list[str]:
     if group.status != status_of(proof):
         wrong.append(f"it is called “{group.get_status_display()}”, which its certificate does not say")
     if search_again:
-        wrong += _compared(stated, moves, solve(stated, limit=settings.PLAN_LIMIT).moves)
+        again = solve(stated, limit=settings.PLAN_LIMIT).moves
+        if (len(again), moved(again)) != (len(moves), moved(moves)):
+            wrong.append("the search finds another plan today")
     return wrong
-
-
-def _compared(stated: Problem, moves: Sequence[Move], again: Sequence[Move]) -> list[str]:
-    if len(moves) == len(again) and _moved(moves) == _moved(again):
-        return []
-    return ["the search finds another plan today"]
-
-
-def _moved(moves: Sequence[Move]) -> Decimal:
-    return sum((move.amount for move in moves), Decimal(0))
 
 
 def moves_of(group: PlanGroup) -> list[Move]:

@@ -81,13 +81,13 @@ def search(numbers: Whole, *, start: Flow, counting: Counting, clock: Clock) -> 
     # Sizes may force money over an account between, which these routes leave out. What is best without sizes bounds
     # what is best with them; only where the two differ, all routes are searched.
     certain = by_counting(numbers, found.flow, counting)
-    if not _proven(numbers, found):
+    if not proven(numbers, found):
         return certain
     unsized = replace(numbers, sizes=whole.unsized(numbers))
     bounds = _Search(unsized, free, bound.counting(unsized), clock).run(found.flow)
-    found = _bounded(numbers, found.flow, bounds, certain)
+    found = bounded(numbers, found.flow, bounds, certain)
     least = found.moved == numbers.worth(found.flow)[2]
-    if (_proven(numbers, found) and (least or len(numbers.sizes) > FEW)) or len(numbers.sizes) > SMALL:
+    if (proven(numbers, found) and (least or len(numbers.sizes) > FEW)) or len(numbers.sizes) > SMALL:
         return found
     widest = _Search(numbers, numbers.sizes, counting, clock).run(found.flow)
     return _better(found, widest) if numbers.worth(widest.flow)[:2] == numbers.worth(found.flow)[:2] else widest
@@ -98,7 +98,8 @@ def _better(one: Found, other: Found) -> Found:
     return Found(other.flow, max(one.left, other.left), max(one.count, other.count), max(one.moved, other.moved))
 
 
-def _proven(numbers: Whole, found: Found) -> bool:
+def proven(numbers: Whole, found: Found) -> bool:
+    """That no plan in these units leaves fewer outside, and none that leaves as few has fewer transfers."""
     return (found.left, found.count) == numbers.worth(found.flow)[:2]
 
 
@@ -116,7 +117,7 @@ def least_moved(numbers: Whole, counting: Counting) -> int:
     return max(-sum(need[k] for k in counting.above), sum(need[k] for k in counting.below))
 
 
-def _bounded(numbers: Whole, flow: Flow, bounds: Found, certain: Found) -> Found:
+def bounded(numbers: Whole, flow: Flow, bounds: Found, certain: Found) -> Found:
     """What of another search's bounds, made over more plans, holds for this plan."""
     left, count, _, _ = numbers.worth(flow)
     other_left, other_count, _, _ = numbers.worth(bounds.flow)
@@ -126,7 +127,7 @@ def _bounded(numbers: Whole, flow: Flow, bounds: Found, certain: Found) -> Found
         flow,
         max(certain.left, bounds.left),
         max(certain.count, bounds.count),
-        bounds.moved if other_count == count else certain.moved,
+        max(certain.moved, bounds.moved) if other_count == count else certain.moved,
     )
 
 

@@ -8,15 +8,16 @@ is outside never moves away from it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
 
-from treasury.rebalancing import bound, greedy, search, whole
+from treasury.rebalancing import bound, greedy, parts, search, whole
 from treasury.rebalancing.bound import Counting
 from treasury.rebalancing.certificate import Certificate, Kind
 from treasury.rebalancing.order import order
+from treasury.rebalancing.parts import Part
 from treasury.rebalancing.problem import ALGORITHM, EXACT, Move, Problem, balances_after
 from treasury.rebalancing.search import Clock, Found, NoSolver
 from treasury.rebalancing.whole import Flow, Route, Whole
@@ -31,13 +32,36 @@ class Solution:
 
 
 @dataclass(frozen=True)
-class _Searched:
-    """What the solver found, in ``numbers`` whose unit may be coarser than the step."""
+class _Result:
+    """Of one part, in steps: the better of the solver's plan and of the one without a search. ``certain``: what no plan
+    of the part does better than; only where it is ``part.lossless``. ``best_in_unit``: no plan in multiples of the unit
+    that was searched in leaves fewer outside, or as few with fewer transfers."""
 
-    numbers: Whole
-    found: Found
+    part: Part
+    flow: Flow
+    certain: Found
+    best_in_unit: bool
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """All parts; what lies in none is as it was."""
+
+    results: tuple[_Result, ...]
     clock: Clock
     solver: str
+
+    @property
+    def unit(self) -> Decimal:
+        return max(result.part.units.unit for result in self.results)
+
+    @property
+    def lossless(self) -> bool:
+        return all(result.part.lossless for result in self.results)
+
+    @property
+    def flow(self) -> Flow:
+        return {route: amount for result in self.results for route, amount in sorted(result.flow.items())}
 
 
 def solve(problem: Problem, *, limit: float = 5.0, solver: bool = True) -> Solution:
@@ -50,30 +74,37 @@ def solve(problem: Problem, *, limit: float = 5.0, solver: bool = True) -> Solut
     counting = bound.counting(numbers)
     flow = greedy.plan(numbers)
     greedy_count = len(flow)
-    searched = _search(problem, flow, counting, limit) if solver and counting.mendable else None
+    searched = _search(numbers, flow, limit) if solver and counting.mendable else None
     if searched:
-        scale = int(Fraction(searched.numbers.unit) / Fraction(numbers.unit))
-        found = {route: amount * scale for route, amount in searched.found.flow.items()}
-        if numbers.worth(found) <= numbers.worth(flow):
-            flow = found
+        flow = searched.flow
     if not numbers.legal(flow, numbers.sizes):
         raise AssertionError("The plan breaks a rule in whole numbers of the step.")
     moves = _moves(problem, numbers, flow)
     return Solution(moves, _certificate(problem, numbers, flow, counting, searched, greedy_count, limit, moves))
 
 
-def _search(problem: Problem, flow: Flow, counting: Counting, limit: float) -> _Searched | None:
+def _search(numbers: Whole, flow: Flow, limit: float) -> _Searched | None:
     """None where the solver is not to be had."""
-    numbers, clock = whole.coarse(problem), Clock(limit)
-    start = flow
-    if numbers.unit != problem.step:
-        start, counting = greedy.plan(numbers), bound.counting(numbers)
+    clock = Clock(limit)
     try:
         name = search.version()
-        found = search.search(numbers, start=start, counting=counting, clock=clock)
+        results = tuple(_best(part, flow, clock) for part in parts.parts(numbers))
     except NoSolver:
         return None
-    return _Searched(numbers, found, clock, name)
+    return _Searched(results, clock, name)
+
+
+def _best(part: Part, flow: Flow, clock: Clock) -> _Result:
+    """The best plan of one part; ``flow``: the plan of the whole without a search."""
+    numbers, units = part.numbers, part.units
+    mine = {route: amount for route, amount in flow.items() if route in numbers.sizes}
+    start = mine if part.times == 1 else greedy.plan(units)
+    found = search.search(units, start=start, counting=bound.counting(units), clock=clock)
+    theirs = {route: amount * part.times for route, amount in found.flow.items()}
+    best = min(mine, theirs, key=numbers.worth)
+    bounds = replace(found, flow=theirs, moved=found.moved * part.times)
+    certain = search.bounded(numbers, best, bounds, search.by_counting(numbers, best, bound.counting(numbers)))
+    return _Result(part, best, certain, search.proven(units, found))
 
 
 def _moves(problem: Problem, numbers: Whole, flow: Flow) -> tuple[Move, ...]:
@@ -126,8 +157,10 @@ def _certificate(
         moved=_amount(moved, numbers.unit),
         moved_proven=proof.moved == moved and proof.count == count,
         distance=distance,
-        unit=searched.numbers.unit if searched else problem.step,
-        own_step=not searched or searched.numbers.unit == problem.step,
+        unit=searched.unit if searched else problem.step,
+        own_step=not searched or searched.unit == problem.step,
+        lossless=not searched or searched.lossless,
+        best_in_unit=bool(searched and all(one.best_in_unit for one in searched.results)),
         algorithm=ALGORITHM,
         solver=searched.solver if searched else "",
         seed=search.SEED,
@@ -138,20 +171,22 @@ def _certificate(
 
 
 def _proof(numbers: Whole, flow: Flow, counting: Counting, searched: _Searched | None) -> Found:
-    """What no plan does better than: by counting, and where the search's plan is as good, by the search."""
+    """What no plan does better than: by counting, and by what is certain of each part.
+
+    A search in a unit in which something may be lost proves nothing. How many stay outside adds up. So do the transfers
+    if no plan has fewer outside, for then each part has as few as can be, and none that is as good leaves one more
+    outside here and one less there; and so does the amount, if no such plan has fewer transfers.
+    """
     certain = search.by_counting(numbers, flow, counting)
-    if not searched:
+    if not searched or not searched.lossless:
         return certain
-    found, (left, count, moved, _) = searched.found, numbers.worth(flow)
-    scale = int(Fraction(searched.numbers.unit) / Fraction(numbers.unit))
-    theirs = searched.numbers.worth(found.flow)
-    if theirs[0] != left:
-        return certain
-    fewest = max(certain.count, min(found.count, count))
-    if theirs[1] != count:
-        return Found(flow, max(certain.left, found.left), fewest, certain.moved)
-    least = max(certain.moved, min(found.moved * scale, moved))
-    return Found(flow, max(certain.left, found.left), fewest, least)
+    results = searched.results
+    elsewhere = len(numbers.outside) - sum(len(one.part.numbers.outside) for one in results)
+    left = max(certain.left, elsewhere + sum(one.certain.left for one in results))
+    if len(results) > 1 and left < len(numbers.unmet(flow)):
+        return replace(certain, left=left)
+    count = max(certain.count, sum(one.certain.count for one in results))
+    return Found(flow, left, count, max(certain.moved, sum(one.certain.moved for one in results)))
 
 
 def _kind(numbers: Whole, left: int, count: int, counting: Counting, proof: Found) -> Kind:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from treasury.models import Account, Band, Unit
-from treasury.models.amount import fits, plain
+from treasury.models.amount import WHOLE_DIGITS, NotPlain, parsed, plain
 
 Key = tuple[int, str]  # an account and an asset
 
@@ -112,12 +111,10 @@ def _band(row: Mapping[str, Any]) -> tuple[str, Decimal, Decimal, Decimal | None
 
 
 def _number(row: Mapping[str, Any], name: str, *, least: Decimal | None = Decimal(0)) -> Decimal:
-    typed = str(row.get(name, "")).strip()
-    if not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", typed):
-        raise NotSupposed(f"The supposed {name} is no number in digits, with a point before the decimals.")
-    number = Decimal(typed)
-    if not fits(number):
-        raise NotSupposed(f"The supposed {name} does not fit 30 + 18 digits.")
+    try:
+        number = parsed(str(row.get(name, "")), whole_digits=WHOLE_DIGITS, signed=True)
+    except NotPlain as wrong:
+        raise NotSupposed(f"The supposed {name} is no number. {wrong}") from None
     if least is not None and number < least:
         raise NotSupposed(f"The supposed {name} is below 0.")
     return number

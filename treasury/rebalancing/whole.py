@@ -1,7 +1,7 @@
 """A group's problem in whole numbers of one unit: what each account may give or take on balance, and over which routes.
 
 The planner reckons in Python's integers alone. The unit is the venue's step, or for the solver a power of ten of it
-(``coarse``); what a balance holds beyond a whole unit stays on its account, and bands, sizes and free amounts are
+(``parts``); what a balance holds beyond a whole unit stays on its account, and bands, sizes and free amounts are
 rounded to the safe side. So whatever is legal here is legal to the last digit.
 """
 
@@ -76,9 +76,9 @@ class Whole:
         return len(self.unmet(flow)), len(flow), sum(flow.values()), self.distance(flow)
 
 
-def whole(problem: Problem, *, times: int = 1) -> Whole:
-    """The problem in units of ``times`` the step."""
-    unit = problem.step * times
+def whole(problem: Problem) -> Whole:
+    """The problem in units of the step."""
+    unit = problem.step
     parties = sorted(problem.parties, key=lambda party: party.key)
     place = {party.key: k for k, party in enumerate(parties)}
     routes = tuple(
@@ -105,16 +105,6 @@ def whole(problem: Problem, *, times: int = 1) -> Whole:
         routes=routes,
         sizes=_sizes(routes, parties, Fraction(unit), all_of_it),
     )
-
-
-def coarse(problem: Problem) -> Whole:
-    """The problem in the smallest power of ten of the step in which all that could move is at most LARGEST units."""
-    times = 1
-    while True:
-        numbers = whole(problem, times=times)
-        if sum(numbers.give[k] for k in {source for source, _ in numbers.routes}) <= LARGEST:
-            return numbers
-        times *= 10
 
 
 def _stand(party: Party, unit: Fraction) -> tuple[int, int | None, int, int]:

@@ -22,6 +22,10 @@ ACTORS: Mapping[str, str] = {
     "restore": "the watch over restores",
     "first look": "the first look",
     "verifier": "the log's verifier",
+    "planner": "the planner",
+    "schedule": "the watch over bands",
+    "order": "the order of transfers",
+    "thinner": "the thinning of old readings",
     "practice": "the practice set-up",
 }
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from treasury.balances.moved import has_moved
 from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS, groups_of
-from treasury.models import State, Transfer, User
+from treasury.models import ENDED, State, Transfer, User
 
 
 class Forbidden(str):
@@ -53,13 +53,19 @@ def why_not_edit(transfer: Transfer, user: User) -> str | None:
     return None
 
 
+def why_not_check(user: User) -> str | None:
+    if CHECKERS not in groups_of(user):
+        return Forbidden("Only a checker may decide on transfers.")
+    return None
+
+
 def why_not_decide(transfer: Transfer, user: User, at: datetime) -> str | None:
     """Approving and rejecting are the same right."""
     if transfer.maker_id == user.pk:
         return Forbidden("You drafted this; someone else must approve.")
+    if reason := why_not_check(user):
+        return reason
     groups = groups_of(user)
-    if CHECKERS not in groups:
-        return Forbidden("Only a checker may decide on transfers.")
     if transfer.state != State.SUBMITTED:
         return TooLate(f"{transfer.reference} is {label(transfer)}; it does not wait for a decision.")
     if not transfer.demands.filter(round=transfer.round, group__in=groups).exists():
@@ -83,6 +89,15 @@ def why_not_cancel(transfer: Transfer, user: User) -> str | None:
             f"Somebody may be moving {transfer.reference} by hand already. It is not cancelled: record that it was not "
             "done instead."
         )
+    return why_not_end(transfer)
+
+
+def why_not_end(transfer: Transfer) -> str | None:
+    """Nobody ends by a click, saying that nothing moved, what evidence says may have moved."""
+    if transfer.contradictions.filter(closed_at=None).exists():
+        return TooLate(
+            f"Evidence says that {transfer.reference} may have moved; two people must say what is true first."
+        )
     return None
 
 
@@ -93,6 +108,11 @@ def why_not_draft_again(transfer: Transfer, user: User) -> str | None:
         return TooLate(f"{transfer.reference} is {label(transfer)}; only what ended without moving is drafted again.")
     if has_moved(transfer) or transfer.contradictions.filter(closed_at=None).exists():
         return TooLate(f"{transfer.reference} may have moved after all; people must look at the venue first.")
+    for first in Transfer.objects.filter(successors__transfer=transfer, state__in=ENDED).order_by("pk"):
+        if not has_moved(first):
+            return TooLate(
+                f"{first.reference} had to settle before {transfer.reference}, and did not: compute the plan again."
+            )
     return None
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
 
 from treasury.controls.roles import groups_of
-from treasury.models import Decision, State, Transfer, User, Verdict
-from treasury.transfers import access, bell, lifecycle
+from treasury.models import Decision, Demand, State, Transfer, User, Verdict
+from treasury.transfers import access, bell, lifecycle, restored
 
 
 class OtherWords(Exception):
@@ -49,25 +50,28 @@ def reject(
     """Reject it for good. Raises access.NotAllowed, access.NotNow, OtherWords, NoReason."""
     with transaction.atomic():
         transfer = _decide(reference, Verdict.REJECT, checker, (digest, round), factor, reason.strip(), at)
-        return lifecycle.advance(
+        access.insist(access.why_not_end(transfer))
+        return restored.end(
             transfer,
             State.REJECTED,
+            why=f"{checker} rejected it: {reason.strip()}",
             by=checker,
             at=at,
             action="transfer.reject",
             facts={"digest": digest, "factor": factor, "round": transfer.round, "reason": reason.strip()},
-            outcome=f"Nothing moved. {checker} rejected it: {reason.strip()}",
         )
 
 
 def still_missing(transfer: Transfer) -> dict[str, int]:
     """How many approvals of which group this round still lacks; empty when it has them all."""
     approvals = transfer.decisions.filter(round=transfer.round, verdict=Verdict.APPROVE, digest=transfer.digest)
+    return lacking(transfer.demands.filter(round=transfer.round), approvals)
+
+
+def lacking(demands: Iterable[Demand], approvals: Iterable[Decision]) -> dict[str, int]:
+    """What these approvals lack of these demands, all of one round."""
     counts = [decision.counts_for for decision in approvals]
-    missing = {
-        demand.group: demand.count - sum(demand.group in counted for counted in counts)
-        for demand in transfer.demands.filter(round=transfer.round)
-    }
+    missing = {demand.group: demand.count - sum(demand.group in counted for counted in counts) for demand in demands}
     return {group: count for group, count in missing.items() if count > 0}
 
 

@@ -14,14 +14,28 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
+from connectors.core.protocol import State as Found
 from treasury.controls import changes
-from treasury.models import Account, Change, Connection, Ruling, State, Transfer, User
+from treasury.models import (
+    Account,
+    Attempt,
+    Change,
+    Connection,
+    LookUp,
+    Resolution,
+    Ruling,
+    State,
+    Transfer,
+    User,
+)
 from treasury.transfers import access, lifecycle
 from treasury.transfers.contradictions import insist_not_maker, insist_on_typed
 from treasury.transfers.evidence import storable_record
 
 DONE = "transfer.confirm"
+RESTS_ON_IT = [Found.DONE.value, Found.PENDING.value, Found.FAILED.value]  # answers that rest on the record they name
 
 
 def connection_for(source: Account, destination: Account) -> Connection | None:
@@ -61,6 +75,8 @@ def propose_done(
                 raise changes.NotSaid(
                     "Nothing was proposed. Say by what it can be seen that it was done: a file, or a venue's own id."
                 )
+            if done and (other := proof_of(transfer, shown)):
+                raise changes.NotSaid(f"Nothing was proposed. {claimed(shown, other)}")
             if proposed(transfer) is not None:
                 raise changes.NotWaiting("Nothing was proposed. Somebody has said already what was done.")
         words = {"done": done, "record": shown, "attempts": transfer.attempts.count()}
@@ -83,6 +99,10 @@ def confirm_done(*, change_id: int, by: User, digest: str, typed: str, at: datet
         access.insist(why_not_say(transfer, besides=change))
         facts = {**change.words, "reason": change.reason}
         if change.words["done"]:
+            # Two that name one record are confirmed one after the other, like the answers of look-ups.
+            Connection.objects.select_for_update().get(pk=transfer.connection_id)
+            if other := proof_of(transfer, change.words["record"]):
+                raise access.NotNow(f"Nothing was changed. {claimed(change.words['record'], other)}")
             changes.entry(change, by=by, at=at, action=DONE, facts=facts)
             Transfer.objects.filter(pk=transfer.pk).update(due_at=at)
             return transfer
@@ -106,6 +126,27 @@ def why_not_say(transfer: Transfer, besides: Change | None = None) -> str | None
     if (said := said_done(transfer)) is not None and said != besides:
         return access.TooLate(f"Two people have said already that {transfer.reference} was done.")
     return None
+
+
+def proof_of(transfer: Transfer, record: str | None) -> Transfer | None:
+    """The other transfer within the same one or two connections that this record of a venue proves already: by two
+    people's word, by the answer to a call, or by a look-up. In any spelling: hashes are written in both cases."""
+    if record is None:
+        return None
+    pair = {transfer.source.connection_id, transfer.destination.connection_id}
+    within = Q(source__connection__in=pair, destination__connection__in=pair)
+    others = Transfer.objects.filter(within).exclude(pk=transfer.pk)
+    said = Change.objects.filter(kind=DONE, ruling=Ruling.APPLIED, words__done=True, words__record__iexact=record)
+    looked = LookUp.objects.filter(state__in=RESTS_ON_IT, record__iexact=record)
+    taken = Attempt.objects.taken().filter(record__iexact=record)
+    resolved = Resolution.objects.filter(moved=True, record__iexact=record)
+    by_word = Q(reference__in=[one.subject.removeprefix("transfer:") for one in said])
+    by_venue = Q(look_ups__in=looked) | Q(attempts__in=taken) | Q(resolution__in=resolved)
+    return others.filter(by_word | by_venue).first()
+
+
+def claimed(record: str | None, other: Transfer) -> str:
+    return f"{record} shows {other.reference} already, and one record proves one transfer."
 
 
 def proposed(transfer: Transfer) -> Change | None:

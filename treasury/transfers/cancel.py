@@ -8,7 +8,7 @@ from django.db import transaction
 
 from treasury.audit.record import Machine
 from treasury.models import State, Transfer, User
-from treasury.transfers import access, guards, lifecycle
+from treasury.transfers import access, guards, lifecycle, restored
 
 CLOCK = Machine("clock")
 
@@ -18,14 +18,8 @@ def cancel(*, reference: str, by: User, at: datetime) -> Transfer:
     with transaction.atomic():
         transfer = lifecycle.locked(reference)
         access.insist(access.why_not_cancel(transfer, by))
-        return lifecycle.advance(
-            transfer,
-            State.CANCELLED,
-            by=by,
-            at=at,
-            action="transfer.cancel",
-            outcome=f"Nothing moved. {by} cancelled it.",
-        )
+        why = f"{by} cancelled it."
+        return restored.end(transfer, State.CANCELLED, why=why, by=by, at=at, action="transfer.cancel")
 
 
 def expire(*, reference: str, at: datetime) -> Transfer:
@@ -36,11 +30,8 @@ def expire(*, reference: str, at: datetime) -> Transfer:
             raise access.NotNow(f"{reference} is {access.label(transfer)}; it does not expire.")
         if transfer.expires_at is None or at < transfer.expires_at:
             raise access.NotNow(f"{reference} has not expired yet.")
-        return lifecycle.advance(
-            transfer,
-            State.EXPIRED,
-            by=CLOCK,
-            at=at,
-            action="transfer.expire",
-            outcome=guards.OUT_OF_TIME,
-        )
+        access.insist(access.why_not_end(transfer))
+        if restored.is_awaited(transfer):
+            raise access.NotNow(f"{reference} does not expire before its venue was asked about it after the restore.")
+        why = guards.TIME_IS_OVER
+        return restored.end(transfer, State.EXPIRED, why=why, by=CLOCK, at=at, action="transfer.expire")

@@ -14,7 +14,7 @@ from treasury import venues
 from treasury.audit.record import Machine
 from treasury.models import Attempt, Kind, Outcome, State, Transfer
 from treasury.pace import paced
-from treasury.transfers import attempts, by_hand, guards, lifecycle
+from treasury.transfers import access, attempts, by_hand, guards, lifecycle
 
 log = logging.getLogger(__name__)
 
@@ -101,5 +101,9 @@ def may_repeat(transfer: Transfer, at: datetime) -> bool:
 def end(reference: str, to: State, action: str, outcome: str, at: datetime) -> None:
     with transaction.atomic():
         transfer = lifecycle.locked(reference)
-        if transfer.state == State.CONFIRMING:
-            lifecycle.advance(transfer, to, by=CONFIRMER, at=at, action=action, outcome=outcome)
+        if transfer.state != State.CONFIRMING:
+            return
+        if access.why_not_end(transfer):  # two people say first what is true
+            Transfer.objects.filter(pk=transfer.pk).update(due_at=at + LOOK_AGAIN)
+            return
+        lifecycle.advance(transfer, to, by=CONFIRMER, at=at, action=action, outcome=outcome)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,15 +13,15 @@ from django.db import transaction
 from treasury import venues
 from treasury.balances import routes
 from treasury.balances.holdings import balance_of
-from treasury.models import Account, Connection, PlanLine, State, Transfer, User
-from treasury.models.amount import grouped, plain
-from treasury.transfers import access, by_hand, guards, instruction, lifecycle
+from treasury.models import Account, Balance, Connection, PlanLine, State, Transfer, User
+from treasury.models.amount import NotPlain, grouped, parsed, plain
+from treasury.transfers import access, by_hand, guards, instruction, lifecycle, order
 
-WHOLE_DIGITS, DECIMALS = 24, 18
 NOBODY_BY_HAND = (
     "Both accounts must belong to the same connection; no venue moves money to another. People can move it by hand "
     "once two operators have connected a desk for that: Connections, Connect a venue, {}."
 )
+OTHERS = {"source": "other accounts", "destination": "other accounts", "asset": "another asset"}
 
 
 class Invalid(Exception):
@@ -53,7 +52,8 @@ def draft(
     copied_from: Transfer | None = None,
     planned: PlanLine | None = None,
 ) -> Transfer:
-    """Save a new draft. The same ``draft_key`` by the same maker gives back the draft that it made before.
+    """Save a new draft. The same ``draft_key`` by the same maker, of the same line of a plan or of none, gives back the
+    draft that it made before.
 
     Raises access.NotAllowed for anyone but a maker, Invalid for words that make no transfer.
     """
@@ -62,10 +62,10 @@ def draft(
         key = draft_key or uuid4()
         with database.cursor() as cursor:  # two clicks at once: the second waits here, then finds the first's draft
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"draft:{key}"])
-        if twice := Transfer.objects.filter(draft_key=key, maker=maker).first():
-            return twice
-        if Transfer.objects.filter(draft_key=key).exists():  # somebody else's form: this draft gets a key of its own
-            key = uuid4()
+        if taken := Transfer.objects.filter(draft_key=key).first():
+            if taken.maker_id == maker.pk and taken.planned_id == (planned.pk if planned else None):
+                return taken
+            key = uuid4()  # of somebody else's form, or of another line's: this draft gets a key of its own
         amount = checked(words, at)
         with database.cursor() as cursor:
             cursor.execute("SELECT nextval('treasury_transfer_number')")
@@ -88,10 +88,14 @@ def draft(
 
 
 def redraft(*, reference: str, words: Words, maker: User, at: datetime) -> Transfer:
-    """Change a draft's words. Raises as ``draft`` does, and access.NotNow once it has been submitted."""
+    """Change a draft's words; of one that is a line of a plan, its amount and its reason.
+
+    Raises as ``draft`` does, and access.NotNow once it has been submitted.
+    """
     with transaction.atomic():
         transfer = lifecycle.locked(reference)
         access.insist(access.why_not_edit(transfer, maker))
+        insist_on_line(transfer, words)
         before = told(transfer)
         transfer.amount = checked(words, at)
         transfer.connection = carrier(words)
@@ -104,10 +108,21 @@ def redraft(*, reference: str, words: Words, maker: User, at: datetime) -> Trans
         return transfer
 
 
+def insist_on_line(transfer: Transfer, words: Words) -> None:
+    """Raise Invalid for words that are no longer those of the line of a plan that the draft says it is."""
+    if (line := transfer.planned) is None:
+        return
+    for name, others in OTHERS.items():
+        if getattr(words, name) != getattr(line, name):
+            whose = f"line {line.number} of {line.group.plan}"
+            raise Invalid({name: f"Not changed. This draft is {whose}; draft a new transfer for {others}."})
+
+
 def draft_again(*, reference: str, maker: User, at: datetime) -> Transfer:
     """Copy the words of a transfer that ended without moving into a fresh draft, which will have a fresh key.
 
-    While a copy of this maker's is still a draft, that one is given back: a double click makes one.
+    While a copy of this maker's is still a draft, that one is given back: a double click makes one. What had to settle
+    before the old one must settle before the fresh one.
     """
     with transaction.atomic():
         old = lifecycle.locked(reference)
@@ -115,7 +130,9 @@ def draft_again(*, reference: str, maker: User, at: datetime) -> Transfer:
         if open_copy := old.copies.filter(maker=maker, state=State.DRAFT).first():
             return open_copy
         words = Words(old.source, old.destination, old.asset, plain(old.amount), old.reason)
-        return draft(words=words, maker=maker, at=at, copied_from=old)
+        fresh = draft(words=words, maker=maker, at=at, copied_from=old)
+        order.put_behind(fresh, old)
+        return fresh
 
 
 def parse_amount(text: str) -> Decimal:
@@ -123,18 +140,12 @@ def parse_amount(text: str) -> Decimal:
     typed = text.strip()
     if not typed:
         raise Invalid({"amount": "Enter an amount."})
-    if "," in typed:
-        raise Invalid({"amount": "Write the amount without commas, with a point before the decimals: 1234.5."})
-    if re.search(r"[eE]", typed):
-        raise Invalid({"amount": "Write the amount out in digits, without an exponent."})
     if typed.startswith("-"):
         raise Invalid({"amount": "The amount must be more than zero; choose From and To the other way round."})
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", typed):
-        raise Invalid({"amount": "Write the amount in digits, with a point before the decimals: 1234.5."})
-    whole, _, decimals = typed.partition(".")
-    if len(whole.lstrip("0")) > WHOLE_DIGITS or len(decimals.rstrip("0")) > DECIMALS:
-        raise Invalid({"amount": f"At most {WHOLE_DIGITS} digits before the point and {DECIMALS} after it."})
-    amount = Decimal(typed)
+    try:
+        amount = parsed(typed, what="the amount")
+    except NotPlain as wrong:
+        raise Invalid({"amount": str(wrong)}) from None
     if amount == 0:
         raise Invalid({"amount": "The amount must be more than zero."})
     return amount
@@ -214,7 +225,11 @@ def more_than_movable(transfer: Transfer) -> str | None:
     held = balance_of(transfer.source, transfer.asset)
     if transfer.state not in (State.DRAFT, State.SUBMITTED) or held is None:
         return None
-    left = guards.usable(held, by=transfer)  # as the dispatcher will reckon
+    return short_of(transfer, held, guards.usable(held, by=transfer))  # as the dispatcher will reckon
+
+
+def short_of(transfer: Transfer, held: Balance, left: Decimal | None) -> str | None:
+    """The warning where only ``left`` of what its source holds is usable, in units of the asset; None: not known."""
     if left is None or transfer.amount <= left:
         return None
     spoken_for = "" if left == held.movable else ": the rest is spoken for, or must stay"

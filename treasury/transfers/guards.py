@@ -18,8 +18,9 @@ from django.db import transaction
 from django.db.models import Max, Q, QuerySet, Sum
 
 from treasury import venues
+from treasury.balances import movements
 from treasury.balances.holdings import balance_of, stale_after
-from treasury.balances.moved import CONTRADICTED, MOVED, has_moved, moved, with_ruling
+from treasury.balances.moved import MOVED, has_moved, with_ruling
 from treasury.controls import bands, restores, stops
 from treasury.controls.roles import groups_of
 from treasury.models import (
@@ -31,14 +32,13 @@ from treasury.models import (
     Contradiction,
     Outcome,
     State,
-    StopOrder,
     Transfer,
     User,
     Verdict,
 )
 from treasury.models.amount import grouped
 from treasury.models.clock import to_the_minute
-from treasury.transfers import instruction, order
+from treasury.transfers import instruction, order, restored, telling
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ Objection = Expire | Hold | SendBack | Alarm
 Guard = Callable[[Transfer, datetime], Objection | None]
 
 CLOCKS_AGREE = timedelta(seconds=2)  # a reading from later than now means a clock that was set
-OUT_OF_TIME = "Nothing moved. Its time for approval and sending ran out."
+TIME_IS_OVER = "Its time for approval and sending ran out."
 
 
 def objection(transfer: Transfer, *, at: datetime, among: tuple[Guard, ...] | None = None) -> Objection | None:
@@ -99,8 +99,13 @@ def objection(transfer: Transfer, *, at: datetime, among: tuple[Guard, ...] | No
 
 def expired(transfer: Transfer, at: datetime) -> Objection | None:
     """Is there still time?"""
+    if restored.unknown(transfer):  # it may have been sent in the time that is lost: not for the clock to end here
+        return None
+    if transfer.contradictions.filter(closed_at=None).exists():  # it may have moved: two people say first what is true
+        return None
     if transfer.expires_at is None or at >= transfer.expires_at:
-        return Expire(OUT_OF_TIME)
+        money = telling.MOVED_ALREADY if has_moved(transfer) else "Nothing moved"
+        return Expire(f"{money}. {TIME_IS_OVER}")
     return None
 
 
@@ -118,29 +123,9 @@ def approved_since_restore(transfer: Transfer, at: datetime) -> Objection | None
     if order is None or transfer.changed_at >= order.since:
         return None
     return SendBack(
-        f"it was approved before this database was restored. {restored_in_words(transfer, order)}",
-        money="Not sent again. Whether it moved before, this database cannot know.",
+        f"it was approved before this database was restored. {restored.in_words(transfer, order)}",
+        money=f"Not sent again. {telling.CANNOT_KNOW}.",
     )
-
-
-def restored_meanwhile(transfer: Transfer) -> str | None:
-    """A warning for whoever decides on what was submitted before this database was restored: it may have been sent."""
-    order = stops.last_restore()
-    waits = transfer.state in (State.SUBMITTED, State.APPROVED)
-    if order is None or transfer.submitted_at is None or transfer.submitted_at >= order.since or not waits:
-        return None
-    return f"This database was restored after it was submitted. {restored_in_words(transfer, order)}."
-
-
-def restored_in_words(transfer: Transfer, order: StopOrder) -> str:
-    """What the venue said when it was looked back at after a restore."""
-    last = transfer.look_ups.filter(at__gte=order.since).exclude(state="ERROR").order_by("at").last()
-    title = venues.declared(transfer.connection.venue).title
-    if last is None:
-        return f"{title} could not be asked about it: look at the venue's own screen first"
-    if not last.searched:
-        return f"{title} has no records of it that can be searched: look at the venue's own screen first"
-    return f"{title}'s records were searched for it, and {'show it' if last.found else 'show nothing'}"
 
 
 def same_words(transfer: Transfer, at: datetime) -> Objection | None:
@@ -221,7 +206,7 @@ def no_twin(transfer: Transfer, at: datetime) -> Objection | None:
         return None
     same_side = Q(source=transfer.source) | Q(destination=transfer.destination)
     flying = Transfer.objects.filter(same_side, connection=transfer.connection, state__in=IN_FLIGHT)
-    twin = flying.filter(asset=transfer.asset, amount=transfer.amount).exclude(pk=transfer.pk).first()
+    twin = flying.filter(asset__iexact=transfer.asset, amount=transfer.amount).exclude(pk=transfer.pk).first()
     if twin is None:
         return None
     return Hold(f"{twin.reference} of the same amount is on its way, and the venue's records could not tell them apart")
@@ -276,12 +261,12 @@ def within_limit(transfer: Transfer, at: datetime) -> Objection | None:
         return None
     since = at - timedelta(hours=24)
     # Whatever may have left within the day counts, whether it has settled or is unknown; and so does what a person may
-    # do at any moment now.
+    # do at any moment now, however long ago they were asked to.
     waiting = Q(outcome=Outcome.CHALLENGE, transfer__state=State.CONFIRMING)
+    may_have_left = Q(outcome=None) | ~Q(outcome__in=NOTHING_MOVED)
     first = (
-        Attempt.objects.filter(transfer__connection=transfer.connection, transfer__asset=transfer.asset)
-        .filter(claimed_at__gt=since)
-        .filter(Q(outcome=None) | ~Q(outcome__in=NOTHING_MOVED) | waiting)
+        Attempt.objects.filter(transfer__connection=transfer.connection, transfer__asset__iexact=transfer.asset)
+        .filter(Q(may_have_left, claimed_at__gt=since) | waiting)
         .exclude(transfer=transfer)
         .values("transfer")
         .annotate(last=Max("claimed_at"))
@@ -290,10 +275,11 @@ def within_limit(transfer: Transfer, at: datetime) -> Objection | None:
     sent = Transfer.objects.filter(pk__in=[row["transfer"] for row in first]).aggregate(sum=Sum("amount"))["sum"]
     if (sent or Decimal(0)) + transfer.amount <= limit:
         return None
+    ends = [row["last"] + timedelta(hours=24) for row in first if row["last"] > since]
     return Hold(
         f"with {grouped(sent or Decimal(0))} {transfer.asset} sent over {transfer.connection.name} in 24 hours, it "
         f"would pass the limit of {grouped(limit)}",
-        retry_at=first[0]["last"] + timedelta(hours=24) if first else None,
+        retry_at=ends[0] if ends else None,
     )
 
 
@@ -304,15 +290,21 @@ def unmoved(transfer: Transfer, at: datetime) -> Objection | None:
     if not transfer.source.quiet or transfer.seen_total is None or held is None or held.total is None:
         return None
     assert transfer.seen_at is not None, "seen_total has its time"
-    touching = Transfer.objects.filter(Q(source=transfer.source) | Q(destination=transfer.source), asset=transfer.asset)
-    if touching.filter(Q(state__in=IN_FLIGHT) | CONTRADICTED).exclude(pk=transfer.pk).exists():
+    near = movements.near_transfers(transfer.source.connection, since=transfer.seen_at - movements.CALM)
+    touching = [one for one in near.get((transfer.source_id, held.asset), ()) if one.pk != transfer.pk]
+    if any(one.state in IN_FLIGHT or one.contradicted for one in touching):
         return Hold(f"another transfer of {transfer.source.title} is on its way, so that its balance says little")
-    ours = moved(touching).filter(moved_by__gt=transfer.seen_at, moved_by__lt=held.observed_at)
-    sums = ours.aggregate(
-        came=Sum("amount", filter=Q(destination=transfer.source)),
-        went=Sum("amount", filter=Q(source=transfer.source)),
+    # Neither number was read at a calm moment: what had begun before the first may be in it already, and what was noted
+    # as settled about the time of the second may not be in that one yet.
+    ours = movements.ours(
+        transfer.source_id,
+        [one for one in touching if one.began <= held.observed_at + movements.CALM],
+        change=held.total - transfer.seen_total,
+        since=transfer.seen_at,
+        sure_from=transfer.seen_at + movements.CALM,
+        sure_until=held.observed_at - movements.CALM,
     )
-    expected = transfer.seen_total + (sums["came"] or Decimal(0)) - (sums["went"] or Decimal(0))
+    expected = transfer.seen_total + ours
     if abs(held.total - expected) <= settings.MOVEMENT_TOLERANCE * abs(expected):
         return None
     return SendBack(
@@ -346,11 +338,11 @@ def enough(transfer: Transfer, at: datetime) -> Objection | None:
     )
 
 
-# The order matters: what ends it comes first, what waits for people before what raises the alarm again and again,
-# and numbers are compared only when they are known.
+# The order matters: in a copy not even its end is written; then comes what ends it, what waits for people before what
+# raises the alarm again and again, and numbers are compared only when they are known.
 GUARDS: tuple[Guard, ...] = (
-    expired,
     at_home,
+    expired,
     not_stopped,
     uncontradicted,
     approved_since_restore,

@@ -8,7 +8,8 @@ By both *balances*, where the venue keeps no record of such a move, or never sho
 held when it was sent, and by the first complete reading after it had settled, less what our other transfers moved in
 between.
 
-Otherwise nothing matches it, and the difference says why in words. What does not match is compared again for a week.
+Otherwise nothing matches it, and the difference says why in words. What does not match is compared again for a week;
+and where people state what an account holds, whenever they have stated it anew.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from connectors.core.protocol import State as Found
 from treasury import venues
@@ -38,12 +39,13 @@ from treasury.models import (
     LookUp,
     Match,
     Resolution,
+    Snapshot,
     State,
     Transfer,
 )
 from treasury.models.amount import plain, signed
 from treasury.pace import paced
-from treasury.transfers import lifecycle, settle
+from treasury.transfers import lifecycle, settle, telling
 from treasury.transfers.evidence import Reading, reading
 
 if TYPE_CHECKING:
@@ -93,8 +95,17 @@ def not_compared() -> QuerySet[Ruled]:
 
 def due_again(at: datetime) -> QuerySet[Ruled]:
     """What did not match and is compared again; a comparison is no older than the end of what it compares."""
-    differing = Match.objects.order_by().filter(agrees=False, at__gt=at - COMPARED_FOR, at__lte=at - COMPARED_AGAIN)
-    return _moved_of(differing.values("transfer")).order_by().filter(changed_at__gt=at - COMPARED_FOR)
+    differing = Match.objects.order_by().filter(agrees=False, at__lte=at - COMPARED_AGAIN)
+    lately = differing.filter(at__gt=at - COMPARED_FOR, transfer__changed_at__gt=at - COMPARED_FOR)
+    anew = differing.filter(basis=Basis.NOTHING).filter(stated_since("source") | stated_since("destination"))
+    return _moved_of(lately.values("transfer").union(anew.values("transfer"))).order_by()
+
+
+def stated_since(side: str) -> Q:
+    """Of matches: whether people have stated since then what the account on that side holds."""
+    connection = OuterRef(f"transfer__{side}__connection")
+    later = Snapshot.objects.filter(connection=connection, at__gte=OuterRef("at")).order_by()
+    return Q(Exists(later), **{f"transfer__{side}__connection__by_hand": True})
 
 
 def _moved_of(keys: QuerySet[Any, Any]) -> QuerySet[Ruled]:
@@ -316,6 +327,8 @@ def _keep(reference: str, found: Finding, at: datetime) -> Match:
         Transfer.objects.filter(pk=transfer.pk, compared=False).update(compared=True)
         facts = {"basis": str(found.basis), "agrees": found.agrees, "difference": found.difference, **found.facts}
         lifecycle.entry(transfer, by=MATCHER, at=at, action="transfer.match", facts=facts)
+        if transfer.connection.by_hand and not found.agrees:
+            telling.mismatch(transfer, at=at)
         return kept
 
 

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from treasury.audit.record import Machine
-from treasury.models import Predecessor, State, Transfer
-from treasury.transfers import lifecycle
+from treasury.balances.moved import CONTRADICTED, has_moved, with_ruling
+from treasury.models import ENDED, Predecessor, State, Transfer
+from treasury.transfers import lifecycle, restored
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,13 @@ def waits_for(transfer: Transfer) -> QuerySet[Transfer]:
 def come_after(transfer: Transfer) -> QuerySet[Transfer]:
     """What is sent only after it has settled."""
     return Transfer.objects.filter(predecessors__first=transfer).order_by("pk")
+
+
+def put_behind(fresh: Transfer, old: Transfer) -> None:
+    """The fresh draft waits for all that the old one waited for and that has not ended, or of which evidence says that
+    it may have ended otherwise. What settled has brought its money already."""
+    waits = with_ruling(waits_for(old)).filter(CONTRADICTED | ~Q(state__in=ENDED))
+    Predecessor.objects.bulk_create(Predecessor(transfer=fresh, first=first) for first in waits)
 
 
 def orphans() -> QuerySet[Predecessor]:
@@ -78,18 +86,21 @@ def cancel_after(*, reference: str, at: datetime) -> list[Transfer]:
 
 
 def cancel_behind(*, reference: str, first: Transfer, at: datetime) -> Transfer | None:
-    """Cancel one transfer because ``first`` ended without settling; None where it has moved on meanwhile."""
+    """Cancel one transfer because ``first`` ended without settling; None where it has moved on meanwhile, and where
+    it may have moved or did: that is for people to say, and the dispatcher's guard holds it."""
     with transaction.atomic():
         transfer = lifecycle.locked(reference)
         how = ENDINGS.get(State(first.state))
         if how is None or transfer.state not in NOT_SENT:
             return None
-        return lifecycle.advance(
+        if has_moved(transfer) or transfer.contradictions.filter(closed_at=None).exists():
+            return None
+        return restored.end(
             transfer,
             State.CANCELLED,
+            why=f"{first.reference}, which had to settle first, {how}.",
             by=ORDER,
             at=at,
             action="transfer.cancel",
             facts={"first": first.reference, "which": how},
-            outcome=f"Nothing moved. {first.reference}, which had to settle first, {how}.",
         )

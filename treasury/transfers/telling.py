@@ -10,9 +10,14 @@ from django.db.models import QuerySet
 
 from treasury.audit.record import Actor
 from treasury.controls import stops
-from treasury.controls.roles import MAKERS, OPERATORS, people
+from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS, people
 from treasury.models import Contradiction, State, Transfer, User
 from treasury.notices.outbox import beside, tell
+
+# What is said instead of "Nothing moved" of what may have been sent in the time that a restore has lost.
+CANNOT_KNOW = "Whether it moved before, this database cannot know"
+# Of what ends without having been sent again, after two people found that it had moved.
+MOVED_ALREADY = "It moved already, as two people found"
 
 
 class Words(NamedTuple):
@@ -44,6 +49,7 @@ TELLS: Mapping[State, Words] = {
     State.CANCELLED: Words("transfer.cancel", "{} was cancelled", "Nothing moved. {} was cancelled by someone else."),
 }
 
+FORGOTTEN = f"{CANNOT_KNOW}: it was restored since. The page of {{}} says more; look at the venue before anything else."
 STOPPED = Words(
     "transfer.approve",
     "{} was approved and is held by a stop order",
@@ -53,6 +59,12 @@ TO_DO = Words(
     "transfer.confirm",
     "{} is to be done by hand",
     "Nothing moved yet. {} is approved: somebody moves it at the venues' own screens and then says so on its page.",
+)
+MISMATCH = Words(
+    "transfer.match",
+    "{}: the balances do not show it",
+    "It was said to have moved. {} is settled by the word of two people, and the balances do not show it; look at both "
+    "venues.",
 )
 RESOLVED: Mapping[State, Words] = {
     State.SETTLED: Words(
@@ -72,6 +84,7 @@ def step(transfer: Transfer, *, before: State, to: State, by: Actor, at: datetim
     """Tell of a step just taken, in its transaction. Never raises for a defect of its own: the step stands."""
     if words := ASKS.get((before, to)):
         with beside(transfer.reference):
+            words = words._replace(text=FORGOTTEN) if CANNOT_KNOW in transfer.outcome else words
             about(transfer, words, to=deciders(transfer), at=at, once=str(transfer.round))
     elif to == State.CONFIRMING and transfer.connection.by_hand:
         with beside(transfer.reference):
@@ -88,7 +101,9 @@ def _words(transfer: Transfer, to: State, by: Actor) -> Words:
         return STOPPED
     if isinstance(by, User) and to in RESOLVED:
         return RESOLVED[to]
-    return TELLS[to]
+    if transfer.outcome.startswith(MOVED_ALREADY):
+        return TELLS[to]._replace(text=f"{MOVED_ALREADY}. {{}} is not sent again; the page says more.")
+    return TELLS[to]._replace(text=FORGOTTEN) if CANNOT_KNOW in transfer.outcome else TELLS[to]
 
 
 def _concerns_maker(transfer: Transfer, before: State, to: State, by: Actor) -> bool:
@@ -113,6 +128,12 @@ def contradiction(contradiction: Contradiction, *, at: datetime) -> None:
     )
     with beside(f"contradiction {contradiction.pk}"):
         about(contradiction.transfer, words, to=people(OPERATORS), at=at, once=str(contradiction.pk))
+
+
+def mismatch(transfer: Transfer, *, at: datetime) -> None:
+    """Tell operators and checkers once that what people say they moved by hand is not in the balances."""
+    with beside(transfer.reference):
+        about(transfer, MISMATCH, to=people(OPERATORS, CHECKERS), at=at, once="")
 
 
 def about(transfer: Transfer, words: Words, *, to: Iterable[User], at: datetime, once: str) -> None:

@@ -28,8 +28,9 @@ from treasury.web.transfers import refused_without_role
 
 FIRST_YEAR = 2000  # nothing was kept so long ago, and clocks and intervals end somewhere
 POINTS = 120
-DAYS = {1: "24 hours", 7: "7 days", 30: "30 days", 90: "90 days"}
 USUAL_DAYS = 7
+SEEN_FROM = 0.05  # of the asked time: where less is known, that part is drawn alone
+SHORTEST = timedelta(minutes=2)
 TYPED = "%Y-%m-%dT%H:%M:%S"  # what a field for a date and time writes
 
 
@@ -66,7 +67,7 @@ class Question(forms.Form):
         return str(self.cleaned_data["asset"]).upper()[:40]
 
     def clean_days(self) -> int:
-        return next((days for days in DAYS if str(days) == self.cleaned_data["days"]), USUAL_DAYS)
+        return next((days for days in over_time.OVER if str(days) == self.cleaned_data["days"]), USUAL_DAYS)
 
 
 class Span(forms.Form):
@@ -114,7 +115,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Total:
-    """One asset over all venues, with what the known part of it was worth."""
+    """One asset over all venues, with what the known part of it was worth; of what nobody knows there is none."""
 
     sum: Sum
     worth: Worth | None
@@ -139,7 +140,8 @@ def context_of(chosen: dict[str, Any], now: datetime) -> dict[str, Any]:
     held = history.held_at(at)
     prices = valuation.prices_at(at)
     sums = history.sums(held)
-    totals = [Total(one, valuation.worth(one.asset, one.total, at, prices)) for one in sums]
+    known = [one for one in sums if one.numbers]
+    totals = [Total(one, valuation.worth(one.asset, one.total, at, prices) if one.numbers else None) for one in sums]
     asset = chosen["asset"] or usual_asset(held)
     chart = chart_of(asset, at=at, now=now, days=chosen["days"]) if asset else None
     return {
@@ -149,13 +151,15 @@ def context_of(chosen: dict[str, Any], now: datetime) -> dict[str, Any]:
         "logins": [login_of(one, prices, now) for one in held],
         "totals": totals,
         "worth": valuation.total(
-            [*((one.asset, one.total) for one in sums), *((one.asset, None) for one in sums if one.missing)], at, prices
+            [*((one.asset, one.total) for one in known), *((one.asset, None) for one in sums if one.missing)],
+            at,
+            prices,
         ),
         "decimals": max((places(one.total) for one in sums), default=0),
         "assets": [one.asset for one in sums],
         "asset": asset,
         "days": chosen["days"],
-        "spans": DAYS,
+        "spans": over_time.OVER,
         "chart": chart,
         "chart_decimals": max(map(places, chart.numbers), default=0) if chart else 0,
     }
@@ -210,6 +214,8 @@ def chart_of(asset: str, *, at: datetime, now: datetime, days: int) -> over_time
     """The asset over so many days up to that moment, by venue. A venue holds nothing of ours before it is connected;
     before the first one is, nothing is known."""
     told = history.series(asset, since=at - timedelta(days=days), until=at, points=POINTS, now=now)
+    if (short := known_since(told, at)) is not None:
+        told = history.series(asset, since=short, until=at, points=POINTS, now=now)
     began = [any(there) for there in zip(*(line.there for line in told.lines), strict=True)]
     by_venue: dict[str, list[over_time.Venue]] = {}
     for line in told.lines:
@@ -220,7 +226,17 @@ def chart_of(asset: str, *, at: datetime, now: datetime, days: int) -> over_time
         ]
         by_venue.setdefault(title, []).append(over_time.Venue(title, totals, line.in_part))
     layers = [over_time.together(title, ones) for title, ones in by_venue.items()]
-    return over_time.drawing(layers, asset=told.asset, moments=told.moments, days=days)
+    return over_time.drawing(layers, asset=told.asset, moments=told.moments, days=days, since=short, now=now)
+
+
+def known_since(told: history.Series, at: datetime) -> datetime | None:
+    """Where what is known begins, if that is so short a part of the asked time that nobody would see it; else None."""
+    known = [place for line in told.lines for place, total in enumerate(line.totals) if total is not None]
+    if not known or min(known) < POINTS * (1 - SEEN_FROM):
+        return None
+    near = told.moments[min(known)] - 2 * told.step
+    first = Snapshot.objects.filter(at__gte=near, at__lte=at).order_by("at").values_list("at", flat=True).first()
+    return min(first, at - SHORTEST) if first is not None else None
 
 
 # -- what explains a change ----------------------------------------------------------------------------------

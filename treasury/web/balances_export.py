@@ -16,9 +16,10 @@ from django.views.decorators.http import require_safe
 
 from treasury.audit.record import record
 from treasury.balances import history
-from treasury.balances.history import NOT_SET_UP, AccountHeld, Held
+from treasury.balances.history import NOT_READ, AccountHeld, Held
 from treasury.balances.snapshots import EVERY_ASSET
 from treasury.models.amount import plain
+from treasury.models.cells import inert
 from treasury.web import refusals
 from treasury.web.balances import Question
 from treasury.web.htmx import Request
@@ -37,7 +38,6 @@ COLUMNS = (
     "asked instant",
     "note",
 )
-RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "\n")  # a cell that begins so is taken for a formula
 
 
 @require_safe
@@ -73,14 +73,14 @@ def written(lines: list[list[str]]) -> bytes:
 def rows(at: datetime) -> Iterator[list[str]]:
     for held in history.held_at(at):
         if held.snapshot is None:
-            yield row(held, note="not known: it had not been read by then")
+            yield row(held, note=f"not known: {NOT_READ}")
         for account in held.accounts:
             yield from account_rows(held, account)
 
 
 def account_rows(held: Held, account: AccountHeld) -> Iterator[list[str]]:
     if account.numbers is None:
-        yield row(held, account, note=f"not known: {NOT_SET_UP}")
+        yield row(held, account, note=f"not known: {account.why}")
     elif not account.numbers:
         yield row(held, account, note="nothing in it")
     for one in account.numbers or ():
@@ -113,23 +113,18 @@ def row(
 ) -> list[str]:
     connection, snapshot = held.connection, held.snapshot
     return [
-        text(connection.name),
-        text(connection.venue),
-        text(connection.environment),
-        text(account.address if account else ""),
-        text(account.title if account else ""),
-        text(asset),
+        inert(connection.name),
+        inert(connection.venue),
+        inert(connection.environment),
+        inert(account.address if account else ""),
+        inert(account.title if account else ""),
+        inert(asset),
         "" if total is None else plain(total),
         "" if movable is None else plain(movable),
         moment(read_at or snapshot.at) if snapshot else "",
         moment(held.asked),
-        text(note),
+        inert(note),
     ]
-
-
-def text(words: str) -> str:
-    """The words as a cell that every spreadsheet shows and none runs."""
-    return f"'{words}" if words.startswith(RUN_BY_SPREADSHEETS) else words
 
 
 def moment(at: datetime) -> str:

@@ -77,7 +77,8 @@ def show(request: Request) -> HttpResponse:
         lines = bands_csv.read(text)
         preview = preview_of(text, lines)
     except NotRead as wrong:
-        return shown(request, Imported(text, wrong.problems), status=422)
+        problems = sorted([*wrong.problems, *wrong_in(wrong.lines)], key=lambda one: one.row)
+        return shown(request, Imported(text, problems), status=422)
     if request.POST.get("step") != "propose":
         return shown(request, Imported(text, preview=preview))
     return proposed(request, text, lines, preview)
@@ -95,15 +96,9 @@ def text_of(request: Request) -> str:
 
 def preview_of(text: str, lines: Sequence[Line]) -> Preview:
     """Raises NotRead with what is wrong in which cell."""
-    try:
-        rows = bands.rows_of([line.wanted for line in lines])
-    except NotBands as wrong:
-        raise NotRead(
-            [
-                Problem(lines[number].row if number >= 0 else 0, column, sentence)
-                for (number, column), sentence in wrong.problems.items()
-            ]
-        ) from None
+    if problems := wrong_in(lines):
+        raise NotRead(problems)
+    rows = bands.rows_of([line.wanted for line in lines])
     words = {"bands": rows, "text": text}
     return Preview(
         added=[differences.sentence(row) for row in rows if row["was"] is None],
@@ -113,6 +108,18 @@ def preview_of(text: str, lines: Sequence[Line]) -> Preview:
         foretold=differences.foretold(feasible.outlooks(differences.limits_of(rows))),
         digest=changes.digest_of(SET, bands.subject_of(rows) if rows else bands.ALL, words, ""),
     )
+
+
+def wrong_in(lines: Sequence[Line]) -> list[Problem]:
+    """What is wrong in the cells of rows that could be read."""
+    try:
+        bands.rows_of([line.wanted for line in lines])
+    except NotBands as wrong:
+        return [
+            Problem(lines[number].row if number >= 0 else 0, column, sentence)
+            for (number, column), sentence in wrong.problems.items()
+        ]
+    return []
 
 
 def proposed(request: Request, text: str, lines: Sequence[Line], preview: Preview) -> HttpResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
@@ -113,10 +113,17 @@ class StateForm(forms.Form):
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = Account.objects.filter(connection=connection).select_related("connection")
 
+    def clean_seen_at(self) -> datetime:
+        """In UTC. Without an offset it was typed in UTC, as the field has read it already."""
+        seen_at: datetime = self.cleaned_data["seen_at"]
+        try:
+            return seen_at.astimezone(UTC)
+        except OverflowError:  # at either end of the calendar
+            raise forms.ValidationError("Write the moment like 2026-11-20T14:30.") from None
+
     def stated(self) -> Stated:
         said = self.cleaned_data
-        seen_at = said["seen_at"].replace(tzinfo=UTC)
-        return Stated(said["account"], said["asset"], said["total"], seen_at, said["movable"])
+        return Stated(said["account"], said["asset"], said["total"], said["seen_at"], said["movable"])
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -6,40 +6,29 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from treasury import venues
-from treasury.balances.holdings import balance_of, code_at
 from treasury.controls import heartbeats, stops
 from treasury.models import (
     IN_FLIGHT,
-    Account,
     Attempt,
-    Balance,
     Contradiction,
     Decision,
     LookUp,
     PlanLine,
+    Resolution,
     State,
     Transfer,
     User,
 )
 from treasury.models.text import clean
-from treasury.templatetags.treasury import on_the_clock
-from treasury.transfers import access, by_hand, draft, guards, order, queries
+from treasury.rebalancing.propose import otherwise
+from treasury.templatetags.treasury import on_the_clock, span
+from treasury.transfers import access, by_hand, draft, match, order, queries, restored
 from treasury.transfers.approve import still_missing
-from treasury.web import done, doubt, timeline
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What the transfer would do to one account, by the stored balance. Unknown stays unknown."""
-
-    side: str
-    account: Account
-    balance: Balance | None
-    after: Decimal | None
+from treasury.web import done, doubt, effects, timeline
+from treasury.web.effects import Effect as Effect
 
 
 @dataclass(frozen=True)
@@ -74,25 +63,29 @@ class Approvals:
 def context_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]:
     standing = queries.standing(transfer, at)
     approvals = approvals_of(transfer)
+    line = line_of(transfer)
     return {
         "transfer": transfer,
         "standing": standing,
         "at": at,
         "money": what_happened(transfer, standing.key, approvals, at),
         "approvals": approvals,
-        "effects": effects_of(transfer),
-        "warning": guards.restored_meanwhile(transfer) or draft.more_than_movable(transfer),
+        "effects": effects.of(transfer, at),
+        "warning": restored.warning(transfer) or draft.more_than_movable(transfer),
         "steps": timeline.steps_of(transfer),
         "calls": calls_of(transfer),
         "live": is_live(transfer),
         "poll": "5s" if transfer.state == State.SUBMITTED else "2s",
         "stop": None if transfer.has_ended else stops.standing_for(transfer),
         "doubt": doubt.of(transfer, person, at),
-        "line": line_of(transfer),
+        "line": line,
+        "plan_age": plan_age(transfer, line),
+        "otherwise": otherwise(transfer, line) if line else "",
         "firsts": neighbours(order.waits_for(transfer), person),
         "laters": neighbours(order.come_after(transfer), person),
         "said": doubt.Said(),
         "by_hand": done.of(transfer, person, at),
+        "mismatch": mismatch_of(transfer),
         "refused": "",
         "differences": [],
         **rights_of(transfer, person, at),
@@ -104,6 +97,13 @@ def line_of(transfer: Transfer) -> PlanLine | None:
     if transfer.planned_id is None:
         return None
     return PlanLine.objects.select_related("group__plan").get(pk=transfer.planned_id)
+
+
+def plan_age(transfer: Transfer, line: PlanLine | None) -> str:
+    """How old the numbers of its plan were when it was submitted; empty where it is of none, or still a draft."""
+    if line is None or transfer.submitted_at is None or line.group.plan.began_at is None:
+        return ""
+    return span(transfer.submitted_at - line.group.plan.began_at)
 
 
 def neighbours(others: Iterable[Transfer], person: User) -> list[Neighbour]:
@@ -155,20 +155,14 @@ def says(one: LookUp) -> tuple[object, ...]:
     return one.state, one.searched, one.found, one.words, one.record
 
 
-def effects_of(transfer: Transfer) -> list[Effect]:
-    """Both balances before and after, while the decision is still open."""
-    if transfer.state not in (State.DRAFT, State.SUBMITTED):
-        return []
-    return [
-        effect("From", transfer.source, transfer.asset, -transfer.amount),
-        effect("To", transfer.destination, transfer.asset, transfer.amount),
-    ]
-
-
-def effect(side: str, account: Account, asset: str, change: Decimal) -> Effect:
-    balance = balance_of(account, code_at(account, asset))
-    after = None if balance is None or balance.total is None else balance.total + change
-    return Effect(side=side, account=account, balance=balance, after=after)
+def mismatch_of(transfer: Transfer) -> str:
+    """What does not fit of a transfer that counts as moved; empty where all does, or nothing was compared yet."""
+    found = match.not_matching().filter(transfer=transfer).first()
+    if found is None:
+        return ""
+    if transfer.connection.by_hand or Resolution.objects.filter(transfer=transfer).exists():
+        return f"It was said to have moved, and the balances do not show it: {found.difference}."
+    return f"It counts as moved, and what it is compared with does not show it: {found.difference}."
 
 
 def what_happened(transfer: Transfer, key: str, approvals: Approvals, at: datetime) -> str:
@@ -215,6 +209,10 @@ def waits_by_hand(transfer: Transfer, at: datetime) -> str:
     """Of what somebody is to do, has done or may have done: nobody knows before two people have said it."""
     if moved := by_hand.in_words(transfer):
         return f"{moved} It is being recorded."
+    if (said := by_hand.proposed(transfer)) is not None:
+        what = "was done; a checker decides. Do not move it again."
+        not_done = "was not done; a checker decides. Do not move it now."
+        return f"{said.proposed_by} says that it {what if said.words.get('done') else not_done}"
     if by_hand.late_since(transfer, at) is not None:
         return (
             f"We do not know whether it moved: it was to be done by hand{confirm_by(transfer)}, and nobody has said "

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from treasury import venues
 from treasury.controls import changes
-from treasury.models import Change, State, Transfer, User
+from treasury.models import Account, Change, State, Transfer, User
 from treasury.transfers import by_hand
 from treasury.transfers.evidence import both_balances
 from treasury.web import proposals, sides
@@ -26,12 +27,14 @@ class Told:
 @dataclass(frozen=True)
 class Task:
     """``late``: its time is over. ``proposal`` waits for a checker, or was confirmed; ``why_not_you``: why this person
-    may not say what was done. ``sides``: both accounts before it was asked for, and as they are known now."""
+    may not say what was done. ``sides``: both accounts before it was asked for, and as they are known now; a proposal
+    shows its own. ``venues``: where each side is, by the venue's title."""
 
     until: datetime | None
     late: bool
     proposal: Proposal | None
     why_not_you: str
+    venues: tuple[str, str]
     sides: list[Side] = field(default_factory=list)
     told: Told = field(default_factory=Told)
 
@@ -54,8 +57,13 @@ def of(transfer: Transfer, person: User, at: datetime) -> Task | None:
         late=by_hand.late_since(transfer, at) is not None,
         proposal=None if change is None else proposal_of(change, transfer, person, at),
         why_not_you=changes.why_not_propose(by_hand.DONE, person) or "",
-        sides=sides.between(transfer, asked, both_balances(transfer)) if waits else [],
+        venues=(title_at(transfer.source), title_at(transfer.destination)),
+        sides=sides.between(transfer, asked, both_balances(transfer)) if waits and change is None else [],
     )
+
+
+def title_at(account: Account) -> str:
+    return venues.declared(account.connection.venue).title
 
 
 def proposal_of(change: Change, transfer: Transfer, person: User, at: datetime) -> Proposal:

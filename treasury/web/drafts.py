@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods
 from treasury import venues
 from treasury.balances import routes
 from treasury.balances.holdings import all_balances, balance_of, is_stale
+from treasury.controls import bands
 from treasury.models import Account, Balance, Transfer
 from treasury.models.amount import plain
 from treasury.templatetags.treasury import amount as in_groups
@@ -26,7 +27,7 @@ from treasury.web import refusals
 from treasury.web.htmx import Request, answer, go
 from treasury.web.transfers import seen
 
-NAMED_IN_A_HINT = 3  # movable amounts in a sentence; an account may hold hundreds of assets
+NAMED_IN_A_HINT = 6  # movable amounts in a sentence; an account may hold hundreds of assets
 LISTED_IN_A_HINT = 12  # names of assets in a sentence
 EXAMPLE = "USDT"
 BY_HAND = (
@@ -285,6 +286,8 @@ def limits_in_words(source: Account | None, asset: str, at: datetime) -> str:
 
 def all_movable(source: Account, at: datetime) -> str:
     held = list(source.balances.filter(movable__gt=0).order_by("asset"))
+    banded = set(bands.current().filter(account=source).values_list("asset", flat=True))
+    held.sort(key=lambda one: one.asset not in banded)  # what has a band is what people come for
     if not held:
         return f"Nothing of {source.title} can be moved now."
     named = [f"{in_groups(one.movable)} {one.asset}" for one in held[:NAMED_IN_A_HINT]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,15 +11,18 @@ from django.db.models import Q
 
 from treasury.balances.refresh import is_awaited
 from treasury.models import IN_FLIGHT, Connection, State, Transfer, User
-from treasury.models.amount import grouped
+from treasury.models.amount import counted, grouped
 from treasury.rebalancing.drift import Group, Position, Stand
+from treasury.rebalancing.explain import listed
+from treasury.rebalancing.on_its_way import READ_AGAIN
 from treasury.templatetags.treasury import places as decimals_of
 from treasury.transfers import queries
 from treasury.web.charts import bands
 from treasury.web.charts.bands import Bar, Chart, Place
 
 UNENDED = (State.SUBMITTED, State.APPROVED, *IN_FLIGHT)
-ON_ITS_WAY = "once what is on its way has moved"
+ONCE_MOVED = "once what waits has moved"
+NAMED = 2  # transfers in a sentence; more are counted
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,40 @@ class Row:
     coming: list[Coming]
 
     @property
+    def look(self) -> str:
+        """Which colour and icon: where it stands now, and outside too where it only would be once all has moved."""
+        seen = self.stand.now if self.stand.is_outside_now else self.stand.position
+        return seen.value
+
+    @property
     def outside(self) -> bool:
-        return self.stand.position in (Position.BELOW, Position.ABOVE)
+        return self.stand.is_outside_now or self.stand.is_outside
+
+
+@dataclass(frozen=True)
+class Off:
+    """How many of ``accounts`` with a band are outside one of theirs, ``now`` and ``then``, once the transfers that
+    ``wait`` have moved; ``unknown``: of how many nobody can say."""
+
+    accounts: set[int]
+    now: set[int]
+    then: set[int]
+    unknown: set[int]
+    wait: list[str]
+
+    @property
+    def outside(self) -> int:
+        return len(self.now)
+
+    @property
+    def cannot_be_judged(self) -> int:
+        return len(self.unknown - self.now)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One group: its accounts on one scale; ``reading`` while its balances are awaited, ``problem`` of the last."""
+    """One group: its accounts on one scale; ``reading`` while its balances are awaited, ``problem`` of the last;
+    ``overdrawn`` says which transfers ask for more than there is."""
 
     group: Group
     name: str
@@ -57,10 +87,21 @@ class Panel:
     unknown: str
     reading: bool
     problem: str
+    off: Off
+    overdrawn: list[str]
 
     @property
-    def outside(self) -> int:
-        return len(self.group.outside)
+    def chip(self) -> str:
+        """How many are outside now, and then: "3 outside now, none once TR-000007 has moved"; empty: none, ever."""
+        if not (self.off.now or self.off.then):
+            return ""
+        if not self.off.wait:
+            return f"{len(self.off.now)} outside"
+        return f"{len(self.off.now) or 'none'} outside now, {len(self.off.then) or 'none'} once {moved(self.off.wait)}"
+
+    @property
+    def wants_reading(self) -> bool:
+        return bool(self.unknown) or any(READ_AGAIN in one.frozen for one in self.group.stands)
 
 
 @dataclass(frozen=True)
@@ -89,13 +130,13 @@ def reading_states(groups: Sequence[Group]) -> dict[int, Connection]:
 def panels(groups: Sequence[Group], person: User, connections: dict[int, Connection], at: datetime) -> list[Panel]:
     """Those first in which something is off, or nobody can say."""
     coming = on_its_way(groups, person)
-    first = sorted(groups, key=lambda one: not (one.outside or cannot_be_judged(one)))
+    first = sorted(groups, key=lambda one: not (off_of([one]).now or one.outside or cannot_be_judged(one)))
     return [panel(one, number, coming, connections[one.connection.pk], at) for number, one in enumerate(first)]
 
 
 def panel(group: Group, number: int, coming: Sequence[Transfer], connection: Connection, at: datetime) -> Panel:
     name = f"group-{number}"
-    chart = bands.chart([place(one, name) for one in group.stands], asset=group.asset, then=ON_ITS_WAY)
+    chart = bands.chart([place(one, name) for one in group.stands], asset=group.asset, then=ONCE_MOVED)
     rows = [row(stand, bar, coming) for stand, bar in zip(group.stands, chart.bars, strict=True)]
     health = getattr(connection, "health", None)
     return Panel(
@@ -107,6 +148,8 @@ def panel(group: Group, number: int, coming: Sequence[Transfer], connection: Con
         unknown=cannot_be_judged(group),
         reading=is_awaited(health, at),
         problem=health.problem if health else "",
+        off=off_of([group]),
+        overdrawn=[said for stand in group.stands if (said := overdrawn(stand))],
     )
 
 
@@ -150,15 +193,50 @@ def touches(transfer: Transfer, stand: Stand) -> bool:
 
 
 def standing_in_words(stand: Stand) -> str:
-    """How far off it is, by what it will hold: "120.5 below its minimum"."""
+    """How far off it is, now and once what waits has moved: "120.5 below its minimum"."""
     if stand.position == Position.UNKNOWN:
-        return why_unknown(stand)
-    said = bands.off_in_words(bands.distance(stand.expected, stand.minimum, stand.maximum))
-    return f"{said}, {ON_ITS_WAY}" if stand.expected != stand.total else said
+        return stand.why_unknown or "not known"
+    said = bands.off_in_words(bands.distance(stand.total, stand.minimum, stand.maximum))
+    if stand.expected == stand.total:
+        return said
+    then = bands.off_in_words(bands.distance(stand.expected, stand.minimum, stand.maximum))
+    once = moved([one.reference for one in stand.waiting])
+    return f"{said}, now and once {once}" if then == said else f"{said} now, {then} once {once}"
 
 
-def why_unknown(stand: Stand) -> str:
-    return "not known: the group's total is not known" if stand.is_readable else stand.frozen
+def overdrawn(stand: Stand) -> str:
+    """Which transfers ask for more than the account holds; empty where none do."""
+    leaving = [one for one in stand.waiting if one.source_id == stand.account.pk]
+    if stand.total is None or stand.expected is None or not leaving or stand.expected >= 0:
+        return ""
+    return asks_for_more([one.reference for one in leaving], stand.reserved, stand.account.title, stand.total)
+
+
+def asks_for_more(names: Sequence[str], amount: Decimal, title: str, held: Decimal) -> str:
+    told = f"{names_of(names)} for {grouped(amount)}"
+    asks = "asks" if len(names) == 1 else "ask together"
+    return f"{told[:1].upper()}{told[1:]} {asks} for more than {title} holds, {grouped(held)}."
+
+
+def names_of(references: Sequence[str]) -> str:
+    """ "TR-000007", "TR-000007 and TR-000008", "the 9 transfers that wait"."""
+    return listed(references) if len(references) <= NAMED else f"the {len(references)} transfers that wait"
+
+
+def moved(references: Sequence[str]) -> str:
+    return f"{names_of(references)} {'has' if len(references) == 1 else 'have'} moved"
+
+
+def off_of(groups: Iterable[Group]) -> Off:
+    """How many accounts are outside; one may have bands for several assets, and counts once."""
+    stands = [one for group in groups for one in group.stands]
+    return Off(
+        accounts={one.account.pk for one in stands},
+        now={one.account.pk for one in stands if one.is_outside_now},
+        then={one.account.pk for one in stands if one.is_outside},
+        unknown={one.account.pk for one in stands if one.position == Position.UNKNOWN},
+        wait=sorted({transfer.reference for one in stands for transfer in one.waiting}),
+    )
 
 
 def cannot_be_judged(group: Group) -> str:
@@ -172,28 +250,29 @@ def cannot_be_judged(group: Group) -> str:
 
 
 def summary(groups: Sequence[Group]) -> str:
-    """The first sentence: how many accounts are outside, over how many venues, and what nobody can say."""
+    """The first sentence: how many accounts are outside now and then, over how many venues, and what nobody can say."""
     if not groups:
         return ""
-    stands = [one for group in groups for one in group.stands]
-    accounts = {one.account.pk for one in stands}  # one may have bands for several assets
-    unknown = {one.account.pk for one in stands if one.position == Position.UNKNOWN}
-    outside = {one.account.pk for group in groups for one in group.outside}
-    over = f"over {counted({group.connection.venue for group in groups}, 'venue')}"
-    every = counted(accounts, "account")
-    if outside:
-        said = f"{len(outside)} of {every} {'is outside its band' if len(outside) == 1 else 'are outside their bands'}"
-    elif unknown == accounts:
-        said = f"None of {every} with a band can be judged"
-    elif unknown:
-        said = f"{len(accounts - unknown)} of {every} are inside their bands"
-    else:
-        said = f"All {every} are inside their bands" if len(accounts) > 1 else "The account is inside its band"
-    return f"{said}, {over}{doubts(groups)}."
+    off = off_of(groups)
+    over = f"over {counted(len({group.connection.venue for group in groups}), 'venue')}"
+    then = ""
+    if off.wait and (off.now or off.then):
+        waits = (
+            "the 1 transfer that waits has" if len(off.wait) == 1 else f"the {len(off.wait)} transfers that wait have"
+        )
+        then = f"; {len(off.then) or 'none'} once {waits} moved"
+    return f"{standing_now(off)}{' now' if then else ''}, {over}{then}{doubts(groups)}."
 
 
-def counted(things: Collection[object], noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+def standing_now(off: Off) -> str:
+    every = counted(len(off.accounts), "account")
+    if off.now:
+        return f"{len(off.now)} of {every} {'is outside its band' if len(off.now) == 1 else 'are outside their bands'}"
+    if off.unknown == off.accounts:
+        return f"None of {every} with a band can be judged"
+    if off.unknown:
+        return f"{len(off.accounts - off.unknown)} of {every} are inside their bands"
+    return f"All {every} are inside their bands" if len(off.accounts) > 1 else "The account is inside its band"
 
 
 def doubts(groups: Sequence[Group]) -> str:
@@ -201,7 +280,7 @@ def doubts(groups: Sequence[Group]) -> str:
     for group in groups:
         if reason := cannot_be_judged(group):
             reasons[reason] = reasons.get(reason, 0) + 1
-    told = [f"{count} group{'s' if count != 1 else ''} cannot be judged: {why}" for why, count in reasons.items()]
+    told = [f"{counted(count, 'group')} cannot be judged: {why}" for why, count in reasons.items()]
     return "".join(f"; {one}" for one in told)
 
 
@@ -236,7 +315,7 @@ def asset_over(asset: str, groups: Sequence[Group], number: int) -> OverVenues:
         now=now,
         after=then if then != now else None,
     )
-    chart = bands.chart([drawn], asset=asset, then=ON_ITS_WAY)
+    chart = bands.chart([drawn], asset=asset, then=ONCE_MOVED)
     places = len({one.connection.pk for one in groups})
     return OverVenues(asset, len(stands), places, chart, off_over_all(drawn, stands), decimals_in(chart))
 
@@ -244,9 +323,8 @@ def asset_over(asset: str, groups: Sequence[Group], number: int) -> OverVenues:
 def off_over_all(drawn: Place, stands: Sequence[Stand]) -> str:
     unread = sum(not one.is_readable for one in stands)
     if unread:
-        return (
-            f"not known: {unread} of {counted(stands, 'balance')} {'is' if unread == 1 else 'are'} not readable, or old"
-        )
+        of_all = f"{unread} of {counted(len(stands), 'balance')}"
+        return f"not known: {of_all} {'is' if unread == 1 else 'are'} not readable, or old"
     off = bands.distance(drawn.now, drawn.minimum, drawn.maximum)
     if not off:
         return "not known" if off is None else "within the sum of the bands"

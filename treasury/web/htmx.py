@@ -47,7 +47,7 @@ def noted(response: HttpResponse, sentence: str | None) -> HttpResponse:
 
 def typed(request: HttpRequest, name: str) -> str:
     """A sentence that somebody typed: without what the database cannot hold, at most 500 characters."""
-    text = request.POST.get(name, "").replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    text = request.POST.get(name, "").encode("utf-8", "replace").decode("utf-8")
     return text.strip()[:500]
 
 

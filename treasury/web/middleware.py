@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 
 from django.contrib.auth import SESSION_KEY
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import resolve_url
 from django.urls import Resolver404, resolve
 from django.utils import timezone
@@ -57,6 +57,27 @@ class BoundedBodies:
             most = f"{FILES_MOST} files of {SIZE_MOST // (1024 * 1024)} MB"
             return refusals.beside(request, f"Nothing was done. What was sent is too large: at most {most}.", 413)
         return self.get_response(request)
+
+
+class NoNul:
+    """No word of ours holds NUL, and the database takes none: whatever sends one is refused, whichever page it asks."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.refused(request) if has_nul(request.path_info, request.GET) else self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: object) -> HttpResponse | None:
+        """A form is read once its size and its token have been found right."""
+        return self.refused(request) if has_nul("", request.POST) else None
+
+    def refused(self, request: HttpRequest) -> HttpResponse:
+        return refusals.beside(request, "Nothing was done. What was sent holds a character that no text may have.", 400)
+
+
+def has_nul(path: str, words: QueryDict) -> bool:
+    return "\0" in path or any("\0" in text for name, said in words.lists() for text in (name, *said))
 
 
 class SignedInOnly:

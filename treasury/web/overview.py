@@ -18,9 +18,12 @@ from treasury.controls import stops
 from treasury.controls.roles import MAKERS, OPERATORS, groups_of
 from treasury.models import Account, Balance, Change, Connection, StopOrder, User
 from treasury.notices import post
+from treasury.rebalancing import drift
 from treasury.templatetags.treasury import places
 from treasury.transfers import exposure, match, queries
 from treasury.transfers.exposure import Exposure, Exposures, Total
+from treasury.web import drifting
+from treasury.web.drifting import Off
 from treasury.web.htmx import STOP_POLLING, Request, answer, wants_part
 from treasury.web.progress import progress_of
 from treasury.web.totals import what_we_hold
@@ -141,10 +144,17 @@ def context_of(person: User, at: datetime) -> dict[str, Any]:
         "others_count": queries.waiting_for_others(person, at).count(),
         "risks": exposure.in_words(exposures.risks),
         "at_risk": at_risk_of(exposures, at),
+        "off": off_at(at) if groups else None,
         "not_matching": match.not_matching().count() if groups else 0,
         "live": bool(flying) or any(login.asked for login in logins),
         "refused": "",
     }
+
+
+def off_at(at: datetime) -> Off | None:
+    """None while there is no band."""
+    found = drift.read(at)
+    return drifting.off_of(found) if found else None
 
 
 def at_risk_of(exposures: Exposures, at: datetime) -> AtRisk | None:

@@ -23,17 +23,21 @@ from treasury.models import (
 )
 from treasury.models.amount import plain
 from treasury.rebalancing import propose
+from treasury.rebalancing.on_its_way import READ_AGAIN
 from treasury.templatetags.treasury import places as decimals_of
 from treasury.transfers import queries
 from treasury.transfers.draft import Invalid, parse_amount
+from treasury.transfers.order import ENDINGS
 from treasury.transfers.queries import STANDINGS, Standing
 from treasury.web.charts import flows
 from treasury.web.charts.bands import Chart
 from treasury.web.charts.flows import Drawing, Flow
-from treasury.web.drifting import decimals_in
+from treasury.web.drifting import decimals_in, moved
 from treasury.web.proof import facts_of, words_of
 from treasury.web.rebalancing import INVOLVED
-from treasury.web.reckoned import Reckoned, drift_of, ends_outside, reckoned_from
+from treasury.web.reckoned import Reckoned, drift_of, ends_outside, off_then, reckoned_from
+from treasury.web.supposed import supposed_in_words
+from treasury.web.verdicts import next_step, verdict
 
 LOOKS: Mapping[str, tuple[str, str]] = {  # a part's status as a chip: its colour, as of a transfer's, and its icon
     Status.NOTHING: ("approved", "settled"),
@@ -48,7 +52,8 @@ LOOKS: Mapping[str, tuple[str, str]] = {  # a part's status as a chip: its colou
 class Said:
     """What somebody chose and typed in the form: {line id: amount as typed}, the reason, and what is wrong with it.
 
-    ``asked``: the form was sent. ``checked``: they asked what these amounts would do, and nothing was written.
+    ``asked``: the form was sent. ``checked``: they asked what these amounts would do, and nothing was written;
+    ``warnings``: what would keep some from being sent.
     """
 
     amounts: Mapping[int, str] = field(default_factory=dict)
@@ -56,6 +61,7 @@ class Said:
     reason: str = ""
     asked: bool = False
     checked: bool = False
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,16 @@ class Drafted:
     standing: Standing
     visible: bool
 
+    @property
+    def ended(self) -> bool:
+        """Whether it ended and certainly moved nothing."""
+        return self.transfer.state in ENDINGS and self.standing.key != "contradicted"
+
 
 @dataclass(frozen=True)
 class Line:
-    """One proposed transfer, as it is planned and as somebody typed it. ``moves``: what the page reckons with."""
+    """One proposed transfer, as it is planned and as somebody typed it. ``moves``: what the page reckons with, between
+    the accounts of what was drafted; ``since``: what others have submitted at its accounts since the plan."""
 
     line: PlanLine
     after: str
@@ -79,17 +91,39 @@ class Line:
     typed: str
     problem: str
     moves: Decimal
+    since: str
 
     @property
     def edited(self) -> bool:
-        return self.drafted is not None and self.drafted.transfer.amount != self.line.amount
+        return bool(self.otherwise) and not self.ended
+
+    @property
+    def otherwise(self) -> str:
+        """In which words the draft differs from the line."""
+        return propose.otherwise(self.drafted.transfer, self.line) if self.drafted else ""
+
+    @property
+    def ended(self) -> bool:
+        return self.drafted is not None and self.drafted.ended
+
+    @property
+    def offered(self) -> bool:
+        """Whether it may be drafted, as far as the line itself goes."""
+        return self.drafted is None and not self.since
+
+    @property
+    def moved_by(self) -> PlanLine | Transfer:
+        return self.drafted.transfer if self.drafted else self.line
 
 
 @dataclass(frozen=True)
 class Part:
     """One group of the plan: its sentence, its transfers, what they do, and what nothing mends.
 
-    ``outside``, ``stays``: how many accounts are outside their bands before the plan, and after it, as it is planned.
+    ``outside``: how many accounts are outside their bands before the plan; ``brought`` of them are inside after what
+    its lines now move, and ``stays`` are outside then. ``before`` heads the column of what it was reckoned from, and
+    ``before_then`` says what that is, and names what
+    waited then.
     """
 
     group: PlanGroup
@@ -101,7 +135,11 @@ class Part:
     drawing: Drawing | None
     chart: Chart
     outside: int
+    brought: int
     stays: int
+    before: str
+    before_then: str
+    overdrawn: list[str]
     warnings: list[str]
     non_moves: list[tuple[str, str]]
     oldest: datetime | None
@@ -112,14 +150,22 @@ class Part:
     def calm(self) -> bool:
         return self.group.status == Status.NOTHING
 
+    @property
+    def status(self) -> str:
+        return "Not planned" if self.group.status == Status.REFUSED else self.group.get_status_display()
+
+    @property
+    def wants_reading(self) -> bool:
+        """Whether reading the balances again would help."""
+        return any(READ_AGAIN in why.lower() for _, why in self.non_moves)
+
 
 def context_of(plan: Plan, person: User, at: datetime, said: Said | None = None) -> dict[str, Any]:
     said = said or Said()
     groups = groups_of(person)
     parts = parts_of(plan, person, at, said)
     lines = [line for part in parts for line in part.lines]
-    open_lines = [one for one in lines if one.drafted is None]
-    own = own_drafts(parts, person)
+    open_lines = [one for one in lines if one.offered]
     too_late = propose.why_not_draft(plan, at)
     return {
         "at": at,
@@ -133,56 +179,18 @@ def context_of(plan: Plan, person: User, at: datetime, said: Said | None = None)
         "open_lines": len(open_lines),
         "too_late": too_late,
         "offers_drafts": MAKERS in groups and bool(open_lines) and not too_late,
-        "may_submit": MAKERS in groups and bool(own),
-        "own_drafts": len(own),
+        "spoilt_lines": sum(bool(one.since) for one in lines),
+        "next": next_step(plan, drafted_in(parts), person),
+        "to_read": sorted({one.group.connection for one in parts if one.wants_reading}, key=str),
+        "supposed": supposed_in_words(plan),
         "said": said,
         "ends_outside": sum(len(one.warnings) for one in parts),
-        "verdict": verdict(parts),
-        "moves": len(lines),
+        "left_out": sorted(one.line.number for one in lines if one.problem and one.chosen),
+        "verdict": verdict(parts, asked=said.asked),
+        "calm": not any(one.lines or one.outside or one.group.status == Status.REFUSED for one in parts),
         "oldest": min((one.oldest for one in parts if one.oldest), default=None),
         "refused": "",
     }
-
-
-def verdict(parts: Sequence[Part]) -> str:
-    """The plan in a few sentences: how many transfers mend how much, and what they do not."""
-    first = [one for one in parts if not one.group.second_step]
-    moves, by_hand = (
-        sum(len(one.lines) for one in some) for some in (first, [one for one in parts if one not in first])
-    )
-    outside, stays = sum(one.outside for one in first), sum(one.stays for one in first)
-    unread = sum(one.group.status == Status.REFUSED for one in first)
-    said = [mended(moves, outside, stays)] if moves or outside or not unread else []
-    if by_hand:
-        said.append(f"A further step, by hand, has {counted(by_hand, 'transfer')}.")
-    if unread:
-        said.append(f"{counted(unread, 'group')} could not be planned: read the balances first.")
-    return " ".join(said)
-
-
-def mended(moves: int, outside: int, stays: int) -> str:
-    if not outside:
-        return "Nothing to do: every account is inside its band."
-    if not moves:
-        return (
-            f"No transfer helps: {counted(outside, 'account')} {'is' if outside == 1 else 'are'} outside; below is why."
-        )
-    inside = f"inside {'its band' if outside - stays == 1 else 'their bands'}"
-    said = (
-        f"{counted(moves, 'transfer')} bring{'s' if moves == 1 else ''} {counted(outside - stays, 'account')} {inside}."
-    )
-    return (
-        f"{said} {counted(stays, 'account')} stay{'s' if stays == 1 else ''} outside; below is why." if stays else said
-    )
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def own_drafts(parts: Sequence[Part], person: User) -> list[Transfer]:
-    drafted = [one.transfer for one in drafted_in(parts)]
-    return [one for one in drafted if one.state == State.DRAFT and one.maker_id == person.pk]
 
 
 def drafted_in(parts: Sequence[Part]) -> list[Drafted]:
@@ -208,13 +216,21 @@ def parts_of(plan: Plan, person: User, at: datetime, said: Said) -> list[Part]:
     if not groups:
         return []
     drafts = drafted_of(plan, person, at)
-    parts = [part_of(group, reckoned_from(group), drafts, said) for group in groups]
+    since = since_of(plan, [line for group in groups for line in group.lines.all()], drafts, at)
+    parts = [
+        part_of(
+            group, reckoned_from(group), [line_of(one, drafts.get(one.pk), said, since) for one in group.lines.all()]
+        )
+        for group in groups
+    ]
     return sorted(parts, key=lambda one: (one.calm, not one.lines))
 
 
 def drafted_of(plan: Plan, person: User, at: datetime) -> dict[int, Drafted]:
     """What was drafted from the plan, by the line; a draft is its maker's own, so others see only that there is one."""
-    made = queries.with_standing(Transfer.objects.filter(planned__group__plan=plan), at).select_related("maker")
+    made = queries.with_standing(Transfer.objects.filter(planned__group__plan=plan), at).select_related(
+        "maker", "source__connection", "destination__connection"
+    )
     theirs = set(queries.visible_to(person).filter(planned__group__plan=plan).values_list("pk", flat=True))
     return {
         one.planned_id: Drafted(one, STANDINGS[one.standing_key], one.pk in theirs)
@@ -223,12 +239,20 @@ def drafted_of(plan: Plan, person: User, at: datetime) -> dict[int, Drafted]:
     }
 
 
-def part_of(group: PlanGroup, inputs: Sequence[Reckoned], drafts: Mapping[int, Drafted], said: Said) -> Part:
-    lines = [line_of(one, drafts.get(one.pk), said) for one in group.lines.all()]
-    chart = drift_of(group, inputs, [(one.line, one.moves) for one in lines])
-    as_planned = drift_of(group, inputs, [(one.line, one.line.amount) for one in lines])
+def since_of(
+    plan: Plan, lines: Sequence[PlanLine], drafts: Mapping[int, Drafted], at: datetime
+) -> Mapping[int, list[Transfer]]:
+    """What others have submitted at the accounts of the lines that may still be drafted."""
+    if propose.why_not_draft(plan, at):
+        return {}
+    return propose.submitted_since(plan, [one for one in lines if one.pk not in drafts])
+
+
+def part_of(group: PlanGroup, inputs: Sequence[Reckoned], lines: list[Line]) -> Part:
+    chart = drift_of(group, inputs, [(one.moved_by, one.moves) for one in lines if one.moves])
     unread = group.status == Status.REFUSED
     titles = {one.account: one.title for one in inputs}
+    waited = sorted({name for one in inputs for name, _ in one.waiting})
     return Part(
         group=group,
         name=f"part-{group.pk}",
@@ -236,10 +260,14 @@ def part_of(group: PlanGroup, inputs: Sequence[Reckoned], drafts: Mapping[int, D
         sentence=words_of(group, titles),
         facts=facts_of(group),
         lines=lines,
-        drawing=flows.drawing([flow(one.line, group) for one in lines], asset=group.asset),
+        drawing=flows.drawing([flow(one, group) for one in lines if one.moves], asset=group.asset),
         chart=chart,
-        outside=0 if unread else sum(one.outside for one in as_planned.bars),
-        stays=0 if unread else len(ends_outside(as_planned)),
+        outside=0 if unread else sum(one.outside for one in chart.bars),
+        brought=0 if unread else sum(one.outside and not off_then(one) for one in chart.bars),
+        stays=0 if unread else sum(bool(off_then(one)) for one in chart.bars),
+        before="Expected" if waited else "Before" if lines else "Holds",
+        before_then=f"expected, once {moved(waited)}" if waited else "before" if lines else "what it holds",
+        overdrawn=[one.overdrawn for one in inputs if one.overdrawn],
         warnings=ends_outside(chart) if lines else [],
         non_moves=[(titles.get(one["account"], f"account {one['account']}"), one["why"]) for one in group.non_moves],
         oldest=min((one.observed_at for one in inputs if one.observed_at), default=None),
@@ -248,10 +276,15 @@ def part_of(group: PlanGroup, inputs: Sequence[Reckoned], drafts: Mapping[int, D
     )
 
 
-def line_of(line: PlanLine, drafted: Drafted | None, said: Said) -> Line:
+def line_of(line: PlanLine, drafted: Drafted | None, said: Said, since: Mapping[int, Sequence[Transfer]]) -> Line:
     typed = said.amounts.get(line.pk, plain(line.amount))
+    others = since.get(line.pk, ())
     chosen = line.pk in said.amounts if said.asked else not line.group.second_step
-    moves = drafted.transfer.amount if drafted else as_typed(typed, line.amount, chosen or not said.asked)
+    if drafted:
+        same = drafted.transfer.asset == line.asset and not drafted.ended
+        moves = drafted.transfer.amount if same else Decimal(0)
+    else:
+        moves = as_typed(typed, chosen or not said.asked)
     asked = Transfer(asset=line.asset, amount=moves or line.amount)  # never saved: the policy reads these two words
     return Line(
         line=line,
@@ -262,20 +295,21 @@ def line_of(line: PlanLine, drafted: Drafted | None, said: Said) -> Line:
         typed=typed,
         problem=str(said.problems.get(line.pk, "")),
         moves=moves,
+        since=f"{propose.since_in_words(others)}: compute again" if others else "",
     )
 
 
-def as_typed(text: str, planned: Decimal, counts: bool) -> Decimal:
-    """What a line moves as it stands in the form: the planned amount where what was typed is none."""
+def as_typed(text: str, counts: bool) -> Decimal:
+    """What a line moves as it stands in the form: nothing where what was typed is no amount."""
     try:
         return parse_amount(text) if counts else Decimal(0)
     except Invalid:
-        return planned
+        return Decimal(0)
 
 
-def flow(line: PlanLine, group: PlanGroup) -> Flow:
-    """Of a step between connections the names say which one."""
-    names = (
-        (str(line.source), str(line.destination)) if group.second_step else (line.source.title, line.destination.title)
+def flow(one: Line, group: PlanGroup) -> Flow:
+    """As it now is. Of a step between connections the names say which one."""
+    source, destination = (
+        str(end) if group.second_step else end.title for end in (one.moved_by.source, one.moved_by.destination)
     )
-    return Flow(line.number, *names, line.amount)
+    return Flow(one.line.number, source, destination, one.moves)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpResponse
@@ -11,9 +13,9 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_POST, require_safe
 
 from treasury.models import Plan, PlanGroup
-from treasury.rebalancing.propose import NotDrafted, draft_lines, submit_all
+from treasury.rebalancing.propose import NotDrafted, check_lines, draft_lines, submit_all, too_much
 from treasury.transfers import access
-from treasury.transfers.draft import Invalid, parse_amount
+from treasury.transfers.draft import parse_amount
 from treasury.web import planned, refusals
 from treasury.web.htmx import STOP_POLLING, Request, answer, go, typed, wants_part, whole
 from treasury.web.pages import page_of
@@ -68,9 +70,7 @@ def draft(request: Request, reference: str) -> HttpResponse:
     try:
         access.insist(access.why_not_draft(request.user))
         if request.POST.get("step") == "check":
-            problems = mistakes(said)
-            said = Said(said.amounts, problems, said.reason, asked=True, checked=not problems)
-            return shown(request, plan, said=said, status=422 if problems else 200)
+            return check(request, plan, said, at)
         draft_lines(plan=plan, amounts=said.amounts, reason=said.reason, maker=request.user, at=at)
     except NotDrafted as refusal:
         said = Said(said.amounts, refusal.problems, said.reason, asked=True)
@@ -79,6 +79,16 @@ def draft(request: Request, reference: str) -> HttpResponse:
     except refusals.REFUSALS as refusal:
         return refused(request, plan, refusal, "plan.draft")
     return done(request, plan)
+
+
+def check(request: Request, plan: Plan, said: Said, at: datetime) -> HttpResponse:
+    """What these lines would do, by all that drafting them would ask. Nothing is written."""
+    problems = check_lines(plan=plan, amounts=said.amounts, reason=said.reason, maker=request.user, at=at)
+    if whole_plan := problems.get("", ""):
+        return shown(request, plan, said=replace(said, problems=problems), refused=whole_plan, status=422)
+    fine = {pk: parse_amount(text) for pk, text in said.amounts.items() if pk not in problems}
+    said = replace(said, problems=problems, checked=True, warnings=too_much(plan, fine))
+    return shown(request, plan, said=said, status=422 if problems else 200)
 
 
 @require_POST
@@ -111,17 +121,6 @@ def said_in(request: Request, plan: Plan) -> Said:
     lines = [line.pk for group in plan.groups.prefetch_related("lines") for line in group.lines.all()]
     amounts = {one: request.POST.get(f"amount-{one}", "").strip()[:80] for one in lines if one in chosen}
     return Said(amounts=amounts, reason=typed(request, "reason"), asked=True)
-
-
-def mistakes(said: Said) -> dict[int | str, str]:
-    """What is wrong with the amounts that were typed, by the line."""
-    problems: dict[int | str, str] = {}
-    for line, text in said.amounts.items():
-        try:
-            parse_amount(text)
-        except Invalid as wrong:
-            problems[line] = str(wrong)
-    return problems
 
 
 def refused(request: Request, plan: Plan, refusal: Exception, action: str) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from treasury.balances import holdings, price_sheets, prices, valuation
+from treasury.balances import holdings, price_sheets, prices, unusual, valuation
 from treasury.balances.prices import NotEntered
 from treasury.controls.roles import OPERATORS, holds
 from treasury.models import Price, User
@@ -26,6 +27,7 @@ from treasury.web.transfers import refused_without_role
 HISTORY_SHOWN = 200
 WRONG_SHOWN = 50
 ENTER = "price.enter"
+NOT_SURE = "Nothing was entered. Look at the prices that are marked, and say that they are right."
 
 
 class PriceForm(forms.Form):
@@ -63,8 +65,8 @@ def blank(at: datetime) -> PriceForm:
     return PriceForm(initial={"currency": settings.REPORTING_CURRENCY, "as_of": f"{at:%Y-%m-%d %H:%M:%S}"})
 
 
-def listed(request: Request, form: PriceForm, status: int = 200) -> HttpResponse:
-    context = {"form": form, **context_of(request.user, timezone.now())}
+def listed(request: Request, form: PriceForm, status: int = 200, warnings: Sequence[str] = ()) -> HttpResponse:
+    context = {"form": form, "warnings": warnings, **context_of(request.user, timezone.now())}
     return answer(request, "prices/show.html", "prices/_prices.html", context, status=status)
 
 
@@ -95,7 +97,9 @@ def enter(request: Request) -> HttpResponse:
     form.is_valid()  # its fields take nearly any text, and the verb says what is wrong with it
     said = {name: form.cleaned_data.get(name, "") for name in prices.COLUMNS}
     try:
-        made = prices.enter(**said, by=request.user, at=at)
+        made = prices.enter(**said, by=request.user, at=at, seen=request.POST.getlist("sure"))
+    except unusual.NotSure as doubtful:
+        return listed(request, form, status=422, warnings=doubtful.warnings)
     except NotEntered as mistake:
         for name, sentence in mistake.problems.items():
             form.add_error(name, sentence)
@@ -129,7 +133,7 @@ def history(request: Request) -> HttpResponse:
 
 def of_one(request: Request) -> Any:
     """The prices of the asset and currency that the address names."""
-    asset, currency = (request.GET.get(name, "").replace("\0", "").upper() for name in ("asset", "currency"))
+    asset, currency = (request.GET.get(name, "").upper() for name in ("asset", "currency"))
     told = Price.objects.filter(asset=asset, currency=currency).select_related("entered_by")
     return told.order_by("-as_of", "-id")
 
@@ -166,13 +170,17 @@ def import_(request: Request) -> HttpResponse:
         text = text_of(request, text)
         if "digest" not in request.POST:
             return importing(request, text, price_sheets.preview(text=text, at=timezone.now()))
-        price_sheets.import_csv(text=text, digest=request.POST["digest"], by=request.user, at=timezone.now())
+        looked, sure = request.POST["digest"], "sure" in request.POST
+        price_sheets.import_csv(text=text, digest=looked, sure=sure, by=request.user, at=timezone.now())
+    except unusual.NotSure:
+        again = price_sheets.preview(text=text, at=timezone.now())
+        return importing(request, text, again, refused=NOT_SURE, status=422)
     except price_sheets.BadSheet as bad:
-        return importing(request, text, refused=bad, status=422)
+        return importing(request, text, refused=str(bad), wrong=bad.wrong, status=422)
     except price_sheets.OtherSheet as other:
         again = price_sheets.preview(text=text, at=timezone.now())
         refusals.note(request, other, action=ENTER, subject="page:/prices/import/")
-        return importing(request, text, again, refused=other, status=409)
+        return importing(request, text, again, refused=str(other), status=409)
     return go(request, reverse("prices"))
 
 
@@ -193,14 +201,14 @@ def importing(
     request: Request,
     text: str = "",
     preview: price_sheets.Preview | None = None,
-    refused: Exception | None = None,
+    refused: str = "",
+    wrong: Sequence[price_sheets.Wrong] = (),
     status: int = 200,
 ) -> HttpResponse:
-    wrong = refused.wrong if isinstance(refused, price_sheets.BadSheet) else []
     context = {
         "text": text,
         "preview": preview,
-        "refused": str(refused) if refused else "",
+        "refused": refused,
         "wrong": wrong[:WRONG_SHOWN],
         "more": len(wrong[WRONG_SHOWN:]),
         "columns": ",".join(prices.COLUMNS),

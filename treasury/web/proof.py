@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from treasury.models import PlanGroup
-from treasury.models.amount import grouped
+from treasury.models.amount import counted, grouped
 from treasury.rebalancing import certificate
 from treasury.rebalancing.certificate import Certificate
 
-UNREAD = "Nothing was planned here: not every balance is readable and recent enough. Read the balances first."
+UNREAD = "Nothing was planned here. Below is why."
 
 
 def words_of(group: PlanGroup, titles: Mapping[int, str]) -> str:
@@ -29,7 +30,7 @@ def facts_of(group: PlanGroup) -> list[tuple[str, str]]:
     return [
         ("Transfers", str(told.count)),
         ("Needed at least", str(told.bound)),
-        ("Without a search", str(told.greedy_count)),
+        ("A quick plan without the search", f"needs {counted(told.greedy_count, 'transfer')}"),
         ("Moved together", f"{grouped(told.moved)} {group.asset}{', proven least' if told.moved_proven else ''}"),
         ("From the targets", f"{grouped(told.distance)} {group.asset}, all accounts together, after it"),
         ("Searched in", f"multiples of {grouped(told.unit)} {group.asset}{own(told)}"),
@@ -39,12 +40,16 @@ def facts_of(group: PlanGroup) -> list[tuple[str, str]]:
 
 
 def own(told: Certificate) -> str:
-    return ", the venue's own step" if told.own_step else ""
+    if told.own_step:
+        return ", the venue's own step"
+    return ", in which nothing is lost" if told.lossless else ""
 
 
 def searched(told: Certificate) -> list[tuple[str, str]]:
     if not told.solver:
         return [("Solver", "none was asked, or none was there: counting alone")]
+    if not Decimal(told.spent):
+        return [("Solver", told.solver)]
     capped = "; it ran out of real time" if told.capped else ""
     return [
         ("Solver", told.solver),

@@ -18,7 +18,6 @@ from treasury.controls.roles import groups_of
 from treasury.models import (
     Account,
     Attachment,
-    AuditEntry,
     Change,
     Contradiction,
     FirstLook,
@@ -26,12 +25,12 @@ from treasury.models import (
     Transfer,
     User,
 )
-from treasury.models.amount import grouped
+from treasury.models.amount import grouped, signed
 from treasury.models.clock import on_the_clock
 from treasury.rebalancing import feasible
 from treasury.templatetags.actors import stopper
 from treasury.transfers import by_hand, contradictions, resolve
-from treasury.web import differences, holding, sides
+from treasury.web import differences, formers, holding, sides
 from treasury.web.holding import Held
 from treasury.web.sides import Side
 
@@ -44,7 +43,8 @@ class Proposal:
     """``steps`` is the address below which it is confirmed, declined or withdrawn, ``target`` the id of the part of
     the page that the answer replaces; both are empty where it is only shown. ``typed`` is what must be typed to
     confirm it; empty where nothing must. ``transfer`` is what it speaks of, and ``sides`` what its accounts held before
-    and after the call: whoever says whether it moved has both before them."""
+    and after the call: whoever says whether it moved has both before them. ``against`` is what these say against the
+    proposal, empty where they say nothing."""
 
     change: Change
     title: str
@@ -63,6 +63,7 @@ class Proposal:
     target: str
     transfer: Transfer | None = None
     sides: list[Side] = field(default_factory=list)
+    against: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,11 @@ class Spoken:
     closed: frozenset[int]
     accounts: Mapping[tuple[str, str], Account]
     were: Mapping[int, Mapping[str, Any]]  # of a set-up that was applied: each account as it was before
+    stated: Mapping[int, formers.Former]  # of a balance that is stated, or was: what was known before
     held: Mapping[int, Held]
     sides: Mapping[int, list[Side]]
     foretold: Mapping[int, list[str]]  # of bands that are proposed: why a group could not be met with them
+    elsewhere: Mapping[int, list[str]]  # of what was done by hand: which of its files are evidence of other transfers
 
     def transfer(self, change: Change) -> Transfer | None:
         return self.transfers.get(transfer_reference(change))
@@ -122,6 +125,7 @@ def one_of(
     change: Change, person: User, groups: frozenset[str], spoken: Spoken, at: datetime, steps: str, target: str
 ) -> Proposal:
     kind, is_login = KINDS[change.kind], change.kind == connections.CONNECT
+    both = spoken.sides.get(change.pk, [])
     look = connections.newest_look(change) if is_login else None
     return Proposal(
         change=change,
@@ -140,8 +144,16 @@ def one_of(
         steps=f"{steps}{change.pk}/" if steps else "",
         target=target,
         transfer=spoken.transfer(change),
-        sides=spoken.sides.get(change.pk, []),
+        sides=both,
+        against=against(change, both),
     )
+
+
+def against(change: Change, both: Sequence[Side]) -> str:
+    """What both balances say against what people say that they did."""
+    if change.kind != by_hand.DONE or not both:
+        return ""
+    return sides.against_done(both) if change.words.get("done") else sides.against_not_done(both)
 
 
 def spoken_of(rows: Sequence[Change], at: datetime) -> Spoken:
@@ -155,18 +167,42 @@ def spoken_of(rows: Sequence[Change], at: datetime) -> Spoken:
     transfers = transfers_of(references)
     released = orders.in_bulk([one.words["stop"] for one in rows if one.kind == stops.RELEASE])
     to_release = {one.words["stop"] for one in rows if one.kind == stops.RELEASE and one.is_open}
-    judged = [one for one in rows if one.kind != by_hand.DONE]  # there, no call shows when it moved
-    about = {one.pk: moved for one in judged if (moved := transfers.get(transfer_reference(one)))}
+    about = {one.pk: moved for one in rows if (moved := transfers.get(transfer_reference(one)))}
+    said = {one.pk: about.pop(one.pk) for one in rows if one.kind == by_hand.DONE and one.pk in about}
+    moves = {one.pk: said[one.pk] for one in rows if one.is_open and one.pk in said}
     return Spoken(
         transfers=transfers,
         orders=released,
         closed=frozenset(closed.values_list("pk", flat=True)),
         accounts=accounts_of([one for one in rows if one.kind in (connections.SET_UP, balances.STATE)]),
-        were=were_of([one for one in rows if one.kind == connections.SET_UP and not one.is_open]),
+        were=formers.were_of([one for one in rows if one.kind == connections.SET_UP and not one.is_open]),
+        stated=formers.of_balances([one for one in rows if one.kind == balances.STATE]),
         held=holding.by([order for order in released.values() if order.pk in to_release]),
-        sides=sides.of_changes(rows, about, at),
+        sides={**sides.of_changes(rows, about, at), **sides.of_moves_by_hand(moves)},
         foretold=foretold_of([one for one in rows if one.kind == bands.SET and one.is_open]),
+        elsewhere=elsewhere_of([one for one in rows if one.kind == by_hand.DONE]),
     )
+
+
+def elsewhere_of(rows: Sequence[Change]) -> dict[int, list[str]]:
+    """What is to be said of files that were handed in for another transfer too, by the change's number."""
+    files = {file["sha256"] for one in rows for file in one.words.get("files", [])}
+    if not files:
+        return {}
+    used: dict[str, set[str]] = {}
+    others = Attachment.objects.filter(sha256__in=files, change__subject__startswith="transfer:").order_by()
+    for sha256, subject in others.values_list("sha256", "change__subject"):
+        used.setdefault(sha256, set()).add(subject)
+    return {one.pk: handed_in_twice(one, used) for one in rows}
+
+
+def handed_in_twice(change: Change, used: Mapping[str, set[str]]) -> list[str]:
+    found = []
+    for file in change.words.get("files", []):
+        others = sorted(one.removeprefix("transfer:") for one in used.get(file["sha256"], set()) - {change.subject})
+        if others:
+            found.append(f"Look twice: the same file, {file['name']}, is evidence of {', '.join(others)} as well.")
+    return found
 
 
 def foretold_of(rows: Sequence[Change]) -> dict[int, list[str]]:
@@ -187,15 +223,6 @@ def accounts_of(rows: Sequence[Change]) -> dict[tuple[str, str], Account]:
     names = [one.subject.removeprefix("connection:") for one in rows]
     accounts = Account.objects.filter(connection__name__in=names).select_related("connection")
     return {(one.connection.subject, one.address): one for one in accounts}
-
-
-def were_of(rows: Sequence[Change]) -> dict[int, Mapping[str, Any]]:
-    """What the accounts of applied set-ups were before, by the change's number: the log says it."""
-    if not rows:
-        return {}
-    subjects, numbers = {one.subject for one in rows}, [one.pk for one in rows]
-    entries = AuditEntry.objects.filter(action=connections.SET_UP, subject__in=subjects, facts__change__in=numbers)
-    return {entry.facts["change"]: entry.facts["was"] for entry in entries.exclude(result="refused")}
 
 
 def why_not_decide(change: Change, person: User, groups: frozenset[str], spoken: Spoken) -> str:
@@ -337,12 +364,17 @@ def done_words(change: Change, spoken: Spoken) -> list[str]:
         "drafted again."
     )
     record = change.words.get("record")
-    return [said, *([f"A venue's own id of the move: {record}"] if record else [])]
+    shown = [f"A venue's own id of the move: {record}"] if record else []
+    return [said, *shown, *spoken.elsewhere.get(change.pk, [])]
 
 
 def overtaken_done(change: Change, spoken: Spoken, at: datetime) -> str:
     transfer = spoken.transfer(change)
-    return (by_hand.why_not_say(transfer) if transfer else None) or ""
+    if transfer is None:
+        return ""
+    record = change.words.get("record") if change.words.get("done") else None
+    other = by_hand.proof_of(transfer, record)
+    return by_hand.why_not_say(transfer) or (by_hand.claimed(record, other) if other else "")
 
 
 def done_or_not(change: Change) -> str:
@@ -357,7 +389,18 @@ def balance_words(change: Change, spoken: Spoken) -> list[str]:
     of_it = "all of it movable" if movable == total else f"{grouped(movable)} of it movable"
     when = on_the_clock(datetime.fromisoformat(words["observed_at"]))
     held = f"{name} held {grouped(total)} {words['asset']}, {of_it}, at {when}."
-    return [held, "It counts as read at that moment."]
+    return [held, *former_words(change, total, spoken), "It counts as read at that moment."]
+
+
+def former_words(change: Change, total: Decimal, spoken: Spoken) -> list[str]:
+    """What was known before, and the difference."""
+    was, asset = spoken.stated.get(change.pk), change.words["asset"]
+    if was is None:
+        return ["Nothing was known of it before."] if change.is_open else []
+    if was.total is None:
+        return ["What it held before could not be read."]
+    differs = "the same" if was.total == total else f"a change of {signed(total - was.total)} {asset}"
+    return [f"Before that it held {grouped(was.total)} {asset}, at {on_the_clock(was.at)}: {differs}."]
 
 
 def moved_or_not(change: Change) -> str:

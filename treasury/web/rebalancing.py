@@ -72,7 +72,7 @@ def chosen_group(request: Request) -> tuple[Connection | None, str]:
     given = request.POST if request.method == "POST" else request.GET
     said = given.get("connection", "")
     connection = get_object_or_404(Connection, pk=whole(said)) if said else None
-    return connection, given.get("asset", "").replace("\0", "")[:40]
+    return connection, given.get("asset", "")[:40]
 
 
 def insist_on_doer(request: Request, nothing: str) -> None:
@@ -102,7 +102,8 @@ def context_of(person: User, at: datetime) -> dict[str, Any]:
         "at": at,
         "groups": drifting.panels(groups, person, connections, at),
         "summary": drifting.summary(groups),
-        "calm": bool(groups) and not any(one.outside or drifting.cannot_be_judged(one) for one in groups),
+        "calm": bool(groups)
+        and not any(drifting.off_of([one]).now or one.outside or drifting.cannot_be_judged(one) for one in groups),
         "assets": drifting.over_venues(groups),
         "plans": list(latest_plans()[:LATEST]),
         "may_do": not INVOLVED.isdisjoint(mine),

@@ -9,12 +9,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from treasury.models import Account, PlanGroup, PlanLine, Unit
+from treasury.models import Account, PlanGroup, PlanLine, Transfer, Unit
 from treasury.models.amount import grouped
 from treasury.rebalancing import inputs as stored
 from treasury.rebalancing.problem import Party
 from treasury.web.charts import bands
-from treasury.web.charts.bands import Chart, Place
+from treasury.web.charts.bands import Bar, Chart, Place
+from treasury.web.drifting import asks_for_more
 
 AFTER = "after these transfers"
 
@@ -30,6 +31,17 @@ class Reckoned:
     target: Decimal | None
     maximum: Decimal | None
     observed_at: datetime | None
+    total: Decimal | None = None  # as it was read; ``held`` counts what waits as well
+    waiting: tuple[tuple[str, Decimal], ...] = ()  # the transfers that wait, and what each brings or takes
+
+    @property
+    def overdrawn(self) -> str:
+        """Which transfers ask for more than it held; empty where none do."""
+        leaving = [(name, -change) for name, change in self.waiting if change < 0]
+        if self.held is None or self.total is None or not leaving or self.held >= 0:
+            return ""
+        amount = sum((amount for _, amount in leaving), Decimal(0))
+        return asks_for_more([name for name, _ in leaving], amount, self.title, self.total)
 
 
 def reckoned_from(group: PlanGroup) -> list[Reckoned]:
@@ -57,6 +69,8 @@ def reckoned(told: Mapping[str, Any], party: Party | None) -> Reckoned:
         target=party.target if party else number(band.get("target")),
         maximum=party.maximum if party else number(band.get("maximum")),
         observed_at=datetime.fromisoformat(observed) if observed else None,
+        total=number(told["total"]),
+        waiting=tuple((one["reference"], Decimal(one["change"])) for one in told["on its way"]),
     )
 
 
@@ -64,7 +78,9 @@ def number(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
-def drift_of(group: PlanGroup, inputs: Sequence[Reckoned], moves: Sequence[tuple[PlanLine, Decimal]]) -> Chart:
+def drift_of(
+    group: PlanGroup, inputs: Sequence[Reckoned], moves: Sequence[tuple[PlanLine | Transfer, Decimal]]
+) -> Chart:
     """Each account before and after, by the numbers that the plan was reckoned from."""
     change: dict[int, Decimal] = {}
     for line, amount in moves:
@@ -88,9 +104,13 @@ def place(group: PlanGroup, one: Reckoned, moved: Decimal) -> Place:
 
 def ends_outside(chart: Chart) -> list[str]:
     """Which accounts end outside their bands, in words."""
-    told = []
-    for one in chart.bars:
-        held = one.place.now if one.place.after is None else one.place.after
-        if off := bands.distance(held, one.place.minimum, one.place.maximum):
-            told.append(f"{one.place.title} would hold {grouped(held or Decimal(0))}: {bands.off_in_words(off)}.")
-    return told
+    return [
+        f"{bar.place.title} would hold {grouped(bar.place.then or Decimal(0))}: {bands.off_in_words(off)}."
+        for bar in chart.bars
+        if (off := off_then(bar))
+    ]
+
+
+def off_then(bar: Bar) -> Decimal | None:
+    """How far outside it is after all that is drawn of it; 0 inside, None where that is not known."""
+    return bands.distance(bar.place.then, bar.place.minimum, bar.place.maximum)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from treasury.balances import valuation
+from treasury.balances import history, valuation
 from treasury.balances.holdings import is_stale
 from treasury.balances.valuation import Worth
 from treasury.models import Account, Balance, Connection
@@ -82,7 +82,8 @@ class WhatWeHold:
     @property
     def in_part(self) -> list[Account]:
         """The accounts of which some numbers could not be read, each once."""
-        return list({one.pk: one for row in self.rows for one in row.not_known}.values())
+        unread = {one.pk for one in self.unread}
+        return list({one.pk: one for row in self.rows for one in row.not_known if one.pk not in unread}.values())
 
     @property
     def where_in_part(self) -> str:
@@ -109,13 +110,19 @@ def named(accounts: Sequence[Account]) -> str:
 
 
 def what_we_hold(balances: Iterable[Balance], connections: Iterable[Connection], at: datetime) -> WhatWeHold:
-    """One query, for the prices; ``balances`` with their accounts and connections, ``connections`` with accounts."""
+    """One query, for the prices, and one more where an account has no number; ``balances`` with their accounts and
+    connections, ``connections`` with accounts."""
     held: dict[str, Held] = {}
-    read: set[int] = set()
+    read: dict[int, list[Balance]] = {}
     for one in balances:
-        read.add(one.account_id)
+        read.setdefault(one.account_id, []).append(one)
         code = one.asset.upper()
         count(held.setdefault(code, Held(code)), one, at)
+    for connection in connections:
+        unnamed_in_part(held, [read[each.pk] for each in connection.accounts.all() if each.pk in read])
+    unread = never_read([each for one in connections for each in one.accounts.all() if each.pk not in read])
+    for account in unread:
+        not_known(held, held.keys(), account)
     prices = valuation.prices_at(at)
     rows = [one for one in held.values() if not one.is_nothing]
     for row in rows:
@@ -127,7 +134,7 @@ def what_we_hold(balances: Iterable[Balance], connections: Iterable[Connection],
         shown=rows[:SHOWN],
         folded=rows[SHOWN:],
         total=valuation.total([*amounts, *missing], at, prices),
-        unread=[each for one in connections for each in one.accounts.all() if each.pk not in read and not empty(one)],
+        unread=unread,
         stale=sum(one.stale for one in held.values()),
         numbers=sum(one.numbers for one in held.values()),
     )
@@ -147,12 +154,37 @@ def count(row: Held, one: Balance, at: datetime) -> None:
         row.movable += one.movable
 
 
+def unnamed_in_part(held: Mapping[str, Held], accounts: Sequence[Sequence[Balance]]) -> None:
+    """One number that could not be read makes an account's answer incomplete: it may also hold what it does not name
+    and what another account of its connection has; and anything at all where none of its numbers could be read."""
+    codes = {one.asset.upper() for rows in accounts for one in rows}
+    for rows in accounts:
+        unreadable = [one for one in rows if one.total is None]
+        if unreadable:
+            feared = held.keys() if len(unreadable) == len(rows) else codes
+            not_known(held, feared - {one.asset.upper() for one in rows}, rows[0].account)
+
+
+def not_known(held: Mapping[str, Held], codes: Iterable[str], account: Account) -> None:
+    for code in codes:
+        held[code].numbers += 1
+        held[code].not_known.append(account)
+
+
 def first_the_largest(row: Held) -> tuple[bool, Decimal, str]:
     """The largest value first, debts by their size too; then what is not valued, by name."""
     return row.worth is None, -abs(row.worth.value) if row.worth else Decimal(0), row.asset
 
 
-def empty(connection: Connection) -> bool:
-    """Whether an account of it without any number holds nothing: it was read to the end, and no problem was named."""
+def never_read(accounts: Sequence[Account]) -> list[Account]:
+    """Those of the accounts without any number of which nothing is known. Of any other a whole answer says that there
+    is nothing in it: the last reading names an account though it is empty, and not one that was set up since."""
+    last = history.last_of({one.connection_id for one in accounts if read_whole(one.connection)}) if accounts else {}
+    named = {(key, address) for key, one in last.items() for address in one.holdings}
+    return [one for one in accounts if (one.connection_id, one.address) not in named]
+
+
+def read_whole(connection: Connection) -> bool:
+    """Whether it was read to the end, and no problem was named."""
     health = getattr(connection, "health", None)
     return health is not None and health.read_at is not None and not health.problem

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from treasury.models import Connection, Origin, Plan, Unit
-from treasury.models.amount import fits, plain
+from treasury.models.amount import WHOLE_DIGITS, NotPlain, parsed, plain
 from treasury.rebalancing import drift
 from treasury.rebalancing import plan as planning
 from treasury.rebalancing.drift import Group, Stand
@@ -127,9 +127,16 @@ def mistakes(group: Group, typed: Mapping[str, str]) -> dict[str, str]:
             name = box_name(stand, word)
             if sentence := why_no_number(typed[name], empty=may_be_empty(stand, word), signed=word == "total"):
                 problems[name] = sentence
+            elif word == "total" and typed[name] and Decimal(typed[name]) < 0 and not may_be_owed(stand):
+                problems[name] = "An account cannot hold less than nothing."
         if not any(box_name(stand, word) in problems for word in BAND):
             problems |= out_of_order(stand, typed)
     return problems
+
+
+def may_be_owed(stand: Stand) -> bool:
+    """What is held less what was borrowed may be below 0 where it truly is."""
+    return stand.total is not None and stand.total < 0
 
 
 def may_be_empty(stand: Stand, word: str) -> bool:
@@ -140,11 +147,11 @@ def may_be_empty(stand: Stand, word: str) -> bool:
 def why_no_number(text: str, *, empty: bool, signed: bool) -> str:
     if not text:
         return "" if empty else "Enter an amount."
-    digits = text.removeprefix("-") if signed else text
-    whole, point, decimals = digits.partition(".")
-    if not (whole.isascii() and whole.isdecimal()) or (point and not (decimals.isascii() and decimals.isdecimal())):
-        return "Write it in digits, with a point before the decimals: 1234.5."
-    return "" if fits(Decimal(text)) else "At most 30 digits before the point and 18 after it."
+    try:
+        parsed(text, whole_digits=WHOLE_DIGITS, signed=signed)
+    except NotPlain as wrong:
+        return str(wrong)
+    return ""
 
 
 def out_of_order(stand: Stand, typed: Mapping[str, str]) -> dict[str, str]:

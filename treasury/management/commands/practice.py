@@ -7,19 +7,21 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Q
 from django.utils import timezone
 
 from connectors.core import discovery
 from connectors.simulators import core as simulators
 from treasury import venues
-from treasury.balances import typed
+from treasury.balances import holdings, prices, typed
 from treasury.balances.refresh import refresh
 from treasury.controls import changes, uploads
 from treasury.controls.connections import SET_UP, SetUp, confirm_set_up, connect, propose_set_up
 from treasury.controls.people import PRACTICE, enrol
-from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
+from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS, holds
 from treasury.management import practice_bands
-from treasury.models import Connection, User
+from treasury.models import Change, Connection, Ending, Price, User
+from treasury.notices import post
 
 PASSWORD = "practice"  # noqa: S105  (opens simulated venues only; real mode refuses to start with practice people)
 PEOPLE = (
@@ -31,7 +33,8 @@ PEOPLE = (
     ("admin", "Ana Admin", [OPERATORS]),
     ("admin2", "Aron Admin", [OPERATORS]),
 )
-DESK, WHY = "Practice desk", "So that there is something to try by hand"
+NAME, DESK, WHY = "Treasury desk", "Practice desk", "So that there is something to try by hand"
+PRICED_IN, PRICES = "EUR", {"USDT": "0.86", "USDC": "0.86", "BTC": "79000", "ETH": "2600", "GBP": "1.14"}
 TYPED = (  # (address, title, what it holds)
     ("cold-wallet-1", "Cold wallet", {"USDT": "250000", "BTC": "3.5"}),
     ("savings-1", "Savings account", {"EUR": "400000"}),
@@ -72,17 +75,31 @@ class Command(BaseCommand):
                     made.append(connection)
         first, second = (User.objects.get(username=username) for username in ("admin", "admin2"))
         practice_bands.set_up(made, first=first, second=second, at=timezone.now())
-        for venue, title in venues.by_hand().items():
+        for venue in venues.by_hand():
             may = all(changes.why_not_propose(SET_UP, person) is None for person in (first, second))
-            if may and not Connection.objects.filter(venue=venue).exists():
-                by_hand(venue, title, first, second)
+            if may and not Connection.objects.filter(Q(venue=venue) | Q(name=NAME)).exists():
+                by_hand(venue, first, second)
+        priced(first)
+        decided = [f"change:{pk}" for pk in Change.objects.exclude(ruling=None).values_list("pk", flat=True)]
+        asking = post.waiting().filter(kind="change.propose", subject__in=decided)
+        asking.update(ending=Ending.DROPPED, ended_at=timezone.now(), problem="Not sent. It was decided at once.")
 
 
-def by_hand(venue: str, title: str, first: User, second: User) -> None:
+def priced(by: User) -> None:
+    """Something to value the practice logins by, where nobody has entered a price yet."""
+    if settings.REPORTING_CURRENCY != PRICED_IN or Price.objects.exists() or not holds(by, OPERATORS):
+        return
+    at, said = timezone.now(), {"currency": PRICED_IN, "source": "made up for practice"}
+    for asset in holdings.assets_held():
+        if asset in PRICES:
+            prices.enter(asset=asset, price=PRICES[asset], as_of=at, by=by, at=at, **said)
+
+
+def by_hand(venue: str, first: User, second: User) -> None:
     """A desk with two accounts; what they hold is stated by one person and confirmed by another, as it always is."""
     declared, at = discovery.venue(venue), timezone.now()
     connection = connect(
-        name=title,
+        name=NAME,
         venue=venue,
         environment=next(iter(declared.hosts)),
         credentials=dict.fromkeys(declared.required_credential_names(), DESK),

@@ -32,6 +32,11 @@ class Place:
     now: Decimal | None
     after: Decimal | None = None
 
+    @property
+    def then(self) -> Decimal | None:
+        """What it holds in the end, changed or not."""
+        return self.now if self.after is None else self.after
+
 
 @dataclass(frozen=True)
 class Bar:

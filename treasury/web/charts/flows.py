@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from treasury.models.amount import grouped
+from treasury.models.amount import counted, grouped
 
 TALLEST = Decimal(150)  # pixels, of all bands of one side together
 EACH = Decimal(40)  # pixels for each of them where there are few
@@ -134,10 +134,6 @@ def words(flows: Sequence[Flow], asset: str, total: Decimal, most: Decimal) -> s
         (one,) = flows
         return f"One transfer: {grouped(one.amount)} {asset} from {one.source} to {one.destination}."
     return (
-        f"{len(flows)} transfers of {grouped(total)} {asset} together, from {counted(len(givers))} "
-        f"to {counted(len(takers))}; the largest is {grouped(most)} {asset}."
+        f"{len(flows)} transfers of {grouped(total)} {asset} together, from {counted(len(givers), 'account')} "
+        f"to {counted(len(takers), 'account')}; the largest is {grouped(most)} {asset}."
     )
-
-
-def counted(count: int) -> str:
-    return "1 account" if count == 1 else f"{count} accounts"

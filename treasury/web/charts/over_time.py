@@ -23,6 +23,9 @@ STEPS = tuple(Decimal(one) for one in ("1", "2", "2.5", "5", "10"))
 LINES_MOST = 5
 THOUSANDS = {0: "", 3: "thousand ", 6: "million ", 9: "billion ", 12: "trillion "}
 APART = {1: timedelta(hours=4), 7: timedelta(days=1), 30: timedelta(days=5), 90: timedelta(days=15)}
+CLOSE = tuple(timedelta(minutes=one) for one in (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440))
+TICKS_MOST = 8
+A_DAY = timedelta(days=1)
 OVER = {1: "24 hours", 7: "7 days", 30: "30 days", 90: "90 days"}
 
 
@@ -71,6 +74,11 @@ class Row:
     total: Decimal | None
     known: Decimal
 
+    @property
+    def nothing_known(self) -> bool:
+        """Whether there is nothing to say "at least" of."""
+        return self.total is None and not self.known
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -105,8 +113,17 @@ class Drawing:
         return [one for row in self.rows for one in (*row.numbers, row.known) if one is not None]
 
 
-def drawing(venues: Iterable[Venue], *, asset: str, moments: Sequence[datetime], days: int) -> Drawing | None:
-    """None where nothing was held and nothing is unknown."""
+def drawing(
+    venues: Iterable[Venue],
+    *,
+    asset: str,
+    moments: Sequence[datetime],
+    days: int,
+    since: datetime | None = None,
+    now: datetime | None = None,
+) -> Drawing | None:
+    """None where nothing was held and nothing is unknown. ``since``: so short a part of the asked days is known that
+    the moments begin there; ``now`` tells today from other days."""
     told = largest([one for one in venues if not one.is_nothing or one.in_part or None in one.totals])
     if not told:
         return None
@@ -117,15 +134,15 @@ def drawing(venues: Iterable[Venue], *, asset: str, moments: Sequence[datetime],
     drawn = [one for one in told if not one.is_nothing]
     return Drawing(
         asset=asset,
-        title=f"{asset} over {OVER[days]}, by venue",
+        title=f"{asset} {f'since {clock(since, now)}' if since else f'over {OVER[days]}'}, by venue",
         unit=unit_of(asset, power),
         layers=[Layer(n, one, area(stacks[told.index(one)], low, high)) for n, one in enumerate(drawn, start=1)],
         total=outline([row.total for row in rows], low, high),
         gaps=gaps([row.total is None for row in rows]),
         lines=[Tick(down(value, low, high), grouped(value.scaleb(-power))) for value in lines],
-        days=calendar(moments, days),
+        days=calendar(moments, days, short=since is not None),
         zero=down(Decimal(0), low, high),
-        words=words(asset, rows, told, days),
+        words=words(asset, rows, told, days, since, now),
         columns=[one.title for one in told],
         rows=rows,
         in_part=[one.title for one in told if one.in_part],
@@ -262,17 +279,19 @@ def gaps(unknown: Sequence[bool]) -> list[tuple[str, str]]:
     return [(across(run[0], count), across(len(run), count)) for run in runs(unknown)]
 
 
-def calendar(moments: Sequence[datetime], days: int) -> list[Tick]:
+def calendar(moments: Sequence[datetime], days: int, *, short: bool = False) -> list[Tick]:
     """Round moments of UTC, in per cent of the width; none so near to an end that its words would stand out."""
     apart = APART[days]
     began = moments[0] - (moments[-1] - moments[0]) / max(len(moments) - 1, 1)
     length = moments[-1] - began
+    if short:
+        apart = next((one for one in CLOSE if length / one <= TICKS_MOST), apart)
     at = began.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     found = []
     while at <= moments[-1]:
         share = Decimal((at - began) // timedelta(seconds=1)) * 100 / Decimal(length // timedelta(seconds=1))
         if 4 <= share <= 96:
-            text = f"{at:%H:%M}" if days == 1 else f"{at.day} {at:%b}"
+            text = f"{at:%H:%M}" if apart < A_DAY else f"{at.day} {at:%b}"
             found.append(Tick(f"{tenths(share)}%", text))
         at += apart
     return found
@@ -281,31 +300,53 @@ def calendar(moments: Sequence[datetime], days: int) -> list[Tick]:
 # -- words ---------------------------------------------------------------------------------------------------
 
 
-def words(asset: str, rows: Sequence[Row], venues: Sequence[Venue], days: int) -> str:
+def words(
+    asset: str,
+    rows: Sequence[Row],
+    venues: Sequence[Venue],
+    days: int,
+    since: datetime | None,
+    now: datetime | None,
+) -> str:
     """The drawing in a sentence or two."""
     known = [row for row in rows if row.total is not None]
     if not known:
         return f"At no moment of these {OVER[days]} is it known of every venue how much {asset} it held."
     first, last = known[0], known[-1]
+    begins = clock(since if since and first is rows[0] else first.at, now) if since or first is not rows[0] else ""
+    ends = clock(last.at, now) if last is not rows[-1] else ""
     partly = [one.title for one in venues if one.in_part]
-    said = [course(f"What is known of {asset}" if partly else asset, first, last, rows, days)]
+    name = f"What is known of {asset}" if partly else asset
+    said = [course(name, of(first.total), of(last.total), begins, ends, OVER[days])]
     if most := where(last, rows, venues):
         said.append(most)
-    more = f" Not all that lies at {', '.join(partly)} is known." if partly else ""
-    return f"{'; '.join(said)}.{more}"
+    more = [f"Not all that lies at {', '.join(partly)} is known."] if partly else []
+    more += [beyond(begins, ends)] if (begins or ends) and not since else []
+    more += [f"Of these {OVER[days]} no more is known, and no more is drawn."] if since else []
+    return " ".join([f"{'; '.join(said)}.", *more])
 
 
-def course(asset: str, first: Row, last: Row, rows: Sequence[Row], days: int) -> str:
-    begun, ended = of(first.total), of(last.total)
-    moved = "rose" if ended > begun else "fell"
-    over = f"over {OVER[days]}"
-    if first is not rows[0] or last is not rows[-1]:
-        over = (
-            f"between {to_the_minute(first.at)} and {to_the_minute(last.at)}, outside of which some venue is not known"
-        )
-    if begun == ended:
-        return f"{asset} is at {grouped(ended)}, as it was at the beginning, {over}"
-    return f"{asset} {moved} from {grouped(begun)} to {grouped(ended)} {over}"
+def course(name: str, begun: Decimal, ended: Decimal, begins: str, ends: str, whole: str) -> str:
+    """ "USDT rose from 2 to 3 over 24 hours", "USDT is at 3 (known since 18:50 UTC today)"; ``begins`` and ``ends`` say
+    from when to when it is known, empty where that is the whole time."""
+    between = " ".join([*([f"since {begins}"] if begins else []), *([f"until {ends}"] if ends else [])])
+    if begun != ended:
+        moved = "rose" if ended > begun else "fell"
+        return f"{name} {moved} from {grouped(begun)} to {grouped(ended)} {between or f'over {whole}'}"
+    if between:
+        return f"{name} {'was' if ends else 'is'} at {grouped(ended)} (known {between})"
+    return f"{name} is at {grouped(ended)}, as it was at the beginning, over {whole}"
+
+
+def beyond(begins: str, ends: str) -> str:
+    when = "Before and after that" if begins and ends else "Before that" if begins else "After that"
+    return f"{when}, some venue is not known."
+
+
+def clock(at: datetime, now: datetime | None) -> str:
+    """ "18:50 UTC today", "20 Nov 2026, 18:50 UTC"."""
+    today = now is not None and at.astimezone(UTC).date() == now.astimezone(UTC).date()
+    return f"{at.astimezone(UTC):%H:%M} UTC today" if today else to_the_minute(at)
 
 
 def where(last: Row, rows: Sequence[Row], venues: Sequence[Venue]) -> str:
