@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from django.utils import timezone
 
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.balances import prices
-from treasury.models import Balance, Connection, Price, User
+from treasury.models import AuditEntry, Balance, Connection, Price, User
 
 pytestmark = pytest.mark.django_db
 
@@ -137,6 +138,8 @@ def test_the_sheet_that_is_taken_away_has_no_formula(sign_in: SignIn, maker: Use
     (_, cells) = csv.reader(io.StringIO(answer.content.decode()))
     assert cells[0] == "'=A1"
     assert cells[4].startswith("'=HYPERLINK")
+    entry = AuditEntry.objects.get(action="price.export")
+    assert entry.facts["sha256"] == hashlib.sha256(answer.content).hexdigest()
 
 
 # -- import --------------------------------------------------------------------------------------------------

@@ -236,3 +236,17 @@ def test_it_asks_the_database_as_often_for_many_groups_as_for_two(
         group(f"B{number}")
     assert asked() == two
     assert two < 35
+
+
+def test_only_what_can_be_read_is_asked_for_and_named(
+    sign_in: SignIn, banded: None, connection: Connection, maker: User, rung: list[tuple[str, Any]]
+) -> None:
+    client = sign_in(maker)
+    later = timezone.now() + timedelta(minutes=5)
+    ConnectionHealth.objects.filter(connection=connection).update(limited_until=later)
+    told = htmx(client, "post", f"{HERE}read/", page=HERE)["HX-Trigger"]
+    assert "Nothing can be read now" in told
+    assert not AuditEntry.objects.filter(action="balance.ask").exists()
+    ConnectionHealth.objects.update(limited_until=None, read_at=timezone.now() - timedelta(minutes=1))
+    told = htmx(client, "post", f"{HERE}read/", page=HERE)["HX-Trigger"]
+    assert "Asked to read the balances of Bybit main." in told

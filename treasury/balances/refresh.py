@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,6 +48,21 @@ def ask(*, connection: Connection, by: User, at: datetime) -> bool:
         record(at=at, by=by, action="balance.ask", subject=connection.subject)
         send_on_commit(REFRESH, connection.pk, queue="reads")
     return True
+
+
+def ask_each(connections: Iterable[Connection], *, by: User, at: datetime) -> list[Connection]:
+    """Ask for a reading of each that can be read now, and say of which: people state what is by hand, and a venue that
+    asked us to wait is left alone. ``connections`` with their health."""
+    readable = [one for one in connections if not one.by_hand and not limited_until(getattr(one, "health", None), at)]
+    for one in readable:
+        ask(connection=one, by=by, at=at)
+    return readable
+
+
+def limited_until(health: ConnectionHealth | None, at: datetime) -> datetime | None:
+    """Until when its venue asked us to wait; None where that is over, or nobody asked."""
+    until = health.limited_until if health is not None else None
+    return until if until is not None and until > at else None
 
 
 def is_awaited(health: ConnectionHealth | None, at: datetime) -> bool:

@@ -11,12 +11,10 @@ from enum import Enum
 from itertools import groupby
 from typing import Any
 
-from django.db.models import Q, QuerySet
-
 from treasury.balances import holdings
 from treasury.controls import bands as setting
 from treasury.controls import stops
-from treasury.models import Account, Balance, Band, Connection, Direction, Scope, State, StopOrder, Transfer, Unit
+from treasury.models import Account, Balance, Band, Connection, Direction, Scope, StopOrder, Transfer, Unit
 from treasury.models.amount import grouped
 from treasury.models.clock import to_the_minute
 from treasury.rebalancing import feasible, on_its_way, suppose
@@ -138,14 +136,6 @@ def read(
         _group(list(group), held, ways, orders, at)
         for _, group in groupby(bands, key=lambda band: (band.account.connection_id, band.asset))
     ]
-
-
-def drafts_of(group: Group) -> QuerySet[Transfer]:
-    """The drafts that touch these accounts: nobody has been asked about them, so that no number counts them."""
-    accounts = [stand.account.pk for stand in group.stands]
-    touching = Q(source__in=accounts) | Q(destination__in=accounts)
-    drafts = Transfer.objects.filter(touching, state=State.DRAFT, asset=group.asset)
-    return drafts.select_related("source__connection", "destination__connection", "maker").order_by("pk")
 
 
 def _bands(connection: Connection | None, asset: str, supposed: suppose.Supposed) -> list[Band]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from django.db import transaction
 from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from treasury.audit.record import record
 from treasury.balances import history
 from treasury.balances.history import NOT_READ, AccountHeld, Held
 from treasury.balances.snapshots import EVERY_ASSET
@@ -23,6 +20,7 @@ from treasury.models.cells import inert
 from treasury.web import refusals
 from treasury.web.balances import Question
 from treasury.web.htmx import Request
+from treasury.web.sheets import taken
 from treasury.web.transfers import refused_without_role
 
 COLUMNS = (
@@ -51,14 +49,15 @@ def export(request: Request) -> HttpResponse:
         return refusals.page(request, f"Nothing was exported. {sentence}", 422)
     at: datetime = question.cleaned_data["at"] or now
     lines = list(rows(at))
-    content = written(lines)
-    with transaction.atomic():
-        digest = hashlib.sha256(content).hexdigest()
-        facts = {"asked": at, "rows": len(lines), "sha256": digest}
-        record(at=now, by=request.user, action="balance.export", subject=f"balances:{moment(at)}", facts=facts)
-    name = f"balances-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return HttpResponse(content, content_type="text/csv; charset=utf-8", headers=headers)
+    return taken(
+        request,
+        written(lines),
+        name=f"balances-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}.csv",
+        action="balance.export",
+        subject=f"balances:{moment(at)}",
+        at=now,
+        facts={"asked": at, "rows": len(lines)},
+    )
 
 
 def written(lines: list[list[str]]) -> bytes:

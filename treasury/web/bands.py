@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.db import transaction
 from django.db.models import prefetch_related_objects
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_http_methods, require_safe
 
-from treasury.audit.record import record
 from treasury.controls import bands, bands_csv, changes
 from treasury.controls.bands import SET, NotBands
 from treasury.controls.wanted import COLUMNS, NUMBERS, Wanted, as_typed, read, terms_of
@@ -26,6 +22,7 @@ from treasury.rebalancing import drift, feasible
 from treasury.templatetags.treasury import places
 from treasury.web import differences, proposals, refusals
 from treasury.web.htmx import Request, answer, go, typed, whole
+from treasury.web.sheets import taken
 from treasury.web.transfers import refused_without_role
 
 HERE, EDIT = "/bands/", "/bands/edit/"
@@ -105,15 +102,15 @@ def export(request: Request) -> HttpResponse:
     if number := request.GET.get("connection", ""):
         connection = get_object_or_404(Connection, pk=whole(number))
         found = found.filter(account__connection=connection)
-    text = bands_csv.written(found)
-    with transaction.atomic():
-        facts = {"bands": found.count(), "sha256": hashlib.sha256(text.encode()).hexdigest()}
-        about = bands.subject(connection)
-        record(at=timezone.now(), by=request.user, action=EXPORT, subject=about, facts=facts)
-    response = HttpResponse(text, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = content_disposition_header(True, "bands.csv") or "attachment"
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
+    return taken(
+        request,
+        bands_csv.written(found).encode(),
+        name="bands.csv",
+        action=EXPORT,
+        subject=bands.subject(connection),
+        at=timezone.now(),
+        facts={"bands": found.count()},
+    )
 
 
 # -- The form of one group ---------------------------------------------------------------------------------------

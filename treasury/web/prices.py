@@ -22,6 +22,7 @@ from treasury.models.amount import grouped
 from treasury.models.clock import on_the_clock
 from treasury.web import refusals
 from treasury.web.htmx import Request, answer, go, noted, wants_part
+from treasury.web.sheets import taken
 from treasury.web.transfers import refused_without_role
 
 HISTORY_SHOWN = 200
@@ -147,11 +148,16 @@ def export(request: Request) -> HttpResponse:
         told = of_one(request)
     else:
         told = prices.newest_of_all(timezone.now()).select_related("entered_by")
-    name = f"prices-{timezone.now():%Y-%m-%d}.csv"
-    content = price_sheets.sheet(told)
-    response = HttpResponse(content, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+    at = timezone.now()
+    return taken(
+        request,
+        price_sheets.sheet(told).encode(),
+        name=f"prices-{at:%Y-%m-%d}.csv",
+        action="price.export",
+        subject="prices:all" if "asset" not in request.GET else f"prices:{request.GET['asset'].upper()}"[:100],
+        at=at,
+        facts={"prices": told.count()},
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

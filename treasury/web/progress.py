@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from treasury.balances.refresh import AWAITED, is_awaited
+from treasury.balances.refresh import AWAITED, is_awaited, limited_until
 from treasury.models import Connection, ConnectionHealth
 
 
@@ -58,8 +58,3 @@ def answered(health: ConnectionHealth | None, at: datetime) -> bool:
     if health is None or health.asked_at is None or health.read_at is None:
         return False
     return at - health.asked_at <= AWAITED and health.read_at >= health.asked_at
-
-
-def limited_until(health: ConnectionHealth | None, at: datetime) -> datetime | None:
-    until = health.limited_until if health is not None else None
-    return until if until is not None and until > at else None

@@ -11,8 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from treasury.balances.refresh import ask as ask_for_reading
-from treasury.balances.refresh import is_awaited
+from treasury.balances.refresh import ask_each, is_awaited
 from treasury.controls import changes
 from treasury.controls.bands import SET as BANDS
 from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS, groups_of
@@ -27,6 +26,7 @@ from treasury.web.transfers import insist_on_role, refused_without_role
 INVOLVED = frozenset({MAKERS, CHECKERS, OPERATORS})
 WORKING = (PlanState.WAITING, PlanState.COMPUTING)
 LATEST = 5
+NOTHING_TO_READ = "Nothing can be read now: what is by hand is stated by people, and a limited venue asked us to wait."
 
 
 @require_safe
@@ -60,10 +60,10 @@ def read(request: Request) -> HttpResponse:
         insist_on_doer(request, "No balance was asked for.")
     except refusals.REFUSALS as refusal:
         return refused(request, refusal, "balance.ask")
-    asked = [connection] if connection else sorted({one.connection for one in drift.read(at)}, key=str)
-    for one in asked:
-        ask_for_reading(connection=one, by=request.user, at=at)
-    words = f"Asked to read the balances of {', '.join(map(str, asked))}." if asked else "There is nothing to read yet."
+    wanted = {connection.pk} if connection else {one.connection.pk for one in drift.read(at)}
+    there = Connection.objects.filter(pk__in=wanted).select_related("health")
+    asked = ask_each(there, by=request.user, at=at)
+    words = f"Asked to read the balances of {', '.join(map(str, asked))}." if asked else NOTHING_TO_READ
     return noted(shown(request), words) if wants_part(request) else go(request, "rebalancing")
 
 

@@ -6,12 +6,11 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from treasury.balances.refresh import ask
+from treasury.balances.refresh import ask_each
 from treasury.models import Connection
 from treasury.web import refusals
 from treasury.web.controls import refused, shown
 from treasury.web.htmx import Request
-from treasury.web.progress import limited_until
 from treasury.web.transfers import insist_on_role
 
 
@@ -23,7 +22,5 @@ def refresh_all(request: Request) -> HttpResponse:
         insist_on_role(request)
     except refusals.REFUSALS as refusal:
         return refused(request, refusal, "balance.ask", "page:/refresh/")
-    for connection in Connection.objects.filter(by_hand=False).select_related("health"):
-        if limited_until(getattr(connection, "health", None), at) is None:
-            ask(connection=connection, by=request.user, at=at)
+    ask_each(Connection.objects.select_related("health"), by=request.user, at=at)
     return shown(request)
