@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.utils import timezone
 
-from connectors.simulators.core import Simulator, serve
+from connectors.core import discovery
+from connectors.simulators.core import Simulator, names, serve
 from treasury.audit.record import Machine
 from treasury.balances.refresh import refresh
 from treasury.celery import app
@@ -118,6 +119,33 @@ def release(order: StopOrder, first: User, second: User) -> StopOrder:
     at = timezone.now()
     asked = stops.propose_release(stop_order_id=order.pk, by=first, reason="over", at=at)
     return stops.confirm_release(change_id=asked.pk, by=second, digest=asked.digest, at=at)
+
+
+@pytest.fixture(params=names())
+def simulated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """Each venue in turn, served as practice mode serves it."""
+    with serve(request.param) as simulator:
+        monkeypatch.setattr(settings, "SIMULATORS", {request.param: simulator.url})
+        yield simulator
+
+
+def login_at(simulator: Simulator, name: str) -> Connection:
+    """The simulated venue's practice login, connected and read."""
+    made = connect(
+        name=name,
+        venue=simulator.name,
+        environment=next(iter(discovery.venue(simulator.name).hosts)),
+        credentials=simulator.credentials,
+        by=SETUP,
+        at=timezone.now(),
+    )
+    refresh(connection=made, at=timezone.now())
+    return made
+
+
+@pytest.fixture
+def login(db: None, simulated: Simulator) -> Connection:
+    return login_at(simulated, "Any venue")
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.contrib import admin
 from django.db import connection as database
 from django.test import Client
@@ -23,7 +22,7 @@ from django.utils import timezone
 
 from connectors.core import discovery
 from connectors.core.redact import Redactor
-from connectors.simulators.core import Simulator, names, serve
+from connectors.simulators.core import Simulator
 from connectors.simulators.faults import KINDS
 from tests.conftest import SETUP, release
 from tests.journeys.test_every_venue import movable
@@ -55,13 +54,6 @@ OF_SENDS = {"pending", "fails_later", "challenge", "record_late"}
 # 0 is the venue's own choice of a code, or its word for success.
 CODES = {"refuse": (0, 400)}
 ROWS_SHOWN = 3  # of each admin list, the newest are opened one by one
-
-
-@pytest.fixture(params=names())
-def simulated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    with serve(request.param) as simulator:
-        monkeypatch.setattr(settings, "SIMULATORS", {request.param: simulator.url})
-        yield simulator
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from connectors.core.errors import Uncertain
 from connectors.core.protocol import Receipt
 from connectors.simulators.core import Simulator
+from tests.balances.kept import keep
 from tests.models.attack import sql
 from tests.transfers import hands
 from treasury.balances import explained, movements, typed
@@ -33,18 +34,6 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 def read(connection: Connection, at: datetime) -> Snapshot:
     refresh(connection=connection, at=at)
     return connection.snapshots.get(at=at)
-
-
-def keep(connection: Connection, at: datetime, **told: Any) -> Snapshot:
-    """keep(first, at, FUND={"USDT": "5"}): None in place of an amount is not readable."""
-    holdings = {
-        address: {
-            asset: {"total": total, "movable": total, **({"problem": "no answer"} if total is None else {})}
-            for asset, total in numbers.items()
-        }
-        for address, numbers in told.items()
-    }
-    return Snapshot.objects.create(connection=connection, at=at, holdings=holdings)
 
 
 def changes(since: Snapshot, until: Snapshot) -> dict[tuple[str, str], Change]:

@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
 
-from connectors.simulators.core import Simulator, names, serve
-from tests.conftest import SETUP
+from connectors.simulators.core import Simulator
 from tests.journeys.conftest import pursue
 from treasury import venues
-from treasury.balances.refresh import refresh
-from treasury.controls.connections import connect
 from treasury.models import Account, Connection, State, Transfer, User
 from treasury.transfers import approve, dispatch, draft, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(params=names())
-def simulated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    with serve(request.param) as simulator:
-        monkeypatch.setattr(settings, "SIMULATORS", {request.param: simulator.url})
-        yield simulator
-
-
-@pytest.fixture
-def login(simulated: Simulator) -> Connection:
-    made = connect(
-        name="Any venue",
-        venue=simulated.name,
-        environment=next(iter(venues.declared(simulated.name).hosts)),
-        credentials=simulated.credentials,
-        by=SETUP,
-        at=timezone.now(),
-    )
-    refresh(connection=made, at=timezone.now())
-    return made
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from treasury.models.amount import plain
 
 SetBand = Callable[..., None]
 Holds = Callable[..., Balance]
+LONG = timedelta(seconds=30)  # before any transfer of a test
 
 
 @pytest.fixture
@@ -84,3 +85,12 @@ def further(connection: Connection) -> Callable[[str], Account]:
         return Account.objects.create(connection=connection, address=address, kind="UNIFIED", title=address.title())
 
     return make
+
+
+@pytest.fixture
+def banded(unified: Account, fund: Account, set_band: SetBand, holds: Holds) -> None:
+    """Both hold 1000; UNIFIED should hold 100 to 500, FUND 1500 to no limit. Read half a minute ago."""
+    set_band(unified, "100", "300", "500")
+    set_band(fund, "1500", "1600")
+    holds(unified, "1000", ago=LONG)
+    holds(fund, "1000", ago=LONG)

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from connectors.core.errors import Uncertain
 from connectors.core.protocol import Challenge, Receipt
-from tests.rebalancing.conftest import Holds, SetBand
+from tests.rebalancing.conftest import LONG, Holds, SetBand
 from treasury.audit.record import Machine
 from treasury.balances.moved import CLOCKS_APART
 from treasury.controls import stops
@@ -28,16 +28,6 @@ pytestmark = pytest.mark.django_db
 
 Make = Callable[..., Transfer]
 TESTS = Machine("tests")
-LONG = timedelta(seconds=30)
-
-
-@pytest.fixture
-def banded(unified: Account, fund: Account, set_band: SetBand, holds: Holds) -> None:
-    """Both hold 1000; UNIFIED should hold 100 to 500, FUND 1500 to no limit. Read half a minute ago."""
-    set_band(unified, "100", "300", "500")
-    set_band(fund, "1500", "1600")
-    holds(unified, "1000", ago=LONG)
-    holds(fund, "1000", ago=LONG)
 
 
 def stands(at: datetime | None = None, **more: Any) -> dict[str, Stand]:

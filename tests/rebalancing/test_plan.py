@@ -22,7 +22,7 @@ from django.utils import timezone
 from connectors.core.protocol import Receipt
 from tests.conftest import person
 from tests.models.attack import guards_asleep, sql
-from tests.rebalancing.conftest import Holds, SetBand
+from tests.rebalancing.conftest import LONG, Holds, SetBand
 from treasury import tasks, venues
 from treasury.audit.record import Machine
 from treasury.controls import stops
@@ -50,16 +50,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 Make = Callable[..., Transfer]
 TESTS = Machine("tests")
-LONG = timedelta(seconds=30)
-
-
-@pytest.fixture
-def banded(unified: Account, fund: Account, set_band: SetBand, holds: Holds) -> None:
-    """Both hold 1000; UNIFIED should hold 100 to 500, FUND 1500 to no limit."""
-    set_band(unified, "100", "300", "500")
-    set_band(fund, "1500", "1600")
-    holds(unified, "1000", ago=LONG)
-    holds(fund, "1000", ago=LONG)
 
 
 def computed(by: User | None, **question: Any) -> Plan:

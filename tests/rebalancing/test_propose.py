@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -16,14 +16,12 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from connectors.simulators.core import Simulator, names, serve
-from tests.conftest import SETUP
+from connectors.simulators.core import Simulator
 from tests.journeys.conftest import pursue
 from tests.rebalancing.conftest import SetBand
 from tests.rebalancing.test_plan import computed, together
 from treasury import venues
 from treasury.balances.refresh import NotRead, refresh
-from treasury.controls.connections import connect
 from treasury.models import (
     Account,
     AuditEntry,
@@ -385,27 +383,6 @@ def test_only_ones_own_drafts_are_submitted(planned: Planned, maker: User, maker
 
 
 # -- carried out ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=names())
-def simulated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    with serve(request.param) as simulator:
-        monkeypatch.setattr(settings, "SIMULATORS", {request.param: simulator.url})
-        yield simulator
-
-
-@pytest.fixture
-def login(simulated: Simulator) -> Connection:
-    made = connect(
-        name="Any venue",
-        venue=simulated.name,
-        environment=next(iter(venues.declared(simulated.name).hosts)),
-        credentials=simulated.credentials,
-        by=SETUP,
-        at=timezone.now(),
-    )
-    refresh(connection=made, at=timezone.now())
-    return made
 
 
 def spread(login: Connection) -> tuple[str, list[Account], Balance]:

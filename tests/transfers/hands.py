@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from connectors.core import discovery
 from connectors.simulators.core import Simulator, names, serve
-from tests.conftest import SETUP
+from tests.conftest import SETUP, login_at
 from treasury import venues
 from treasury.balances import typed
 from treasury.balances.refresh import refresh
@@ -98,10 +98,10 @@ def apart(first: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     with ExitStack() as served:
         running = {name: served.enter_context(serve(name)) for name in names()}
         monkeypatch.setattr(settings, "SIMULATORS", {name: one.url for name, one in running.items()})
-        here = login_at(running[first])
+        here = login_at(running[first], f"Login at {first}")
         place = names().index(first)
         for other in [*names()[place + 1 :], *names()[:place]]:
-            there = login_at(running[other])
+            there = login_at(running[other], f"Login at {other}")
             if (found := shared(here, there)) is not None:
                 mine, theirs = found
                 yield Apart(
@@ -110,19 +110,6 @@ def apart(first: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
                 )
                 return
         raise AssertionError(f"no venue holds an asset of {first}")
-
-
-def login_at(simulator: Simulator) -> Connection:
-    made = connections.connect(
-        name=f"Login at {simulator.name}",
-        venue=simulator.name,
-        environment=next(iter(discovery.venue(simulator.name).hosts)),
-        credentials=simulator.credentials,
-        by=SETUP,
-        at=timezone.now(),
-    )
-    refresh(connection=made, at=timezone.now())
-    return made
 
 
 def shared(one: Connection, other: Connection) -> tuple[Balance, Balance] | None:

@@ -15,6 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from connectors.simulators.core import Simulator
+from tests.balances.kept import keep
 from tests.conftest import person
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.balances.refresh import refresh
@@ -42,18 +43,6 @@ def login(name: str, *addresses: str, venue: str = "bybit") -> Connection:
     for address in addresses:
         Account.objects.create(connection=made, address=address, kind=address, title=address.capitalize())
     return made
-
-
-def keep(connection: Connection, at: datetime, **told: Any) -> Snapshot:
-    """keep(first, NOON, FUND={"USDT": "5"}): None in place of an amount is not readable."""
-    holdings = {
-        address: {
-            asset: {"total": total, "movable": total, **({"problem": "no answer"} if total is None else {})}
-            for asset, total in numbers.items()
-        }
-        for address, numbers in told.items()
-    }
-    return Snapshot.objects.create(connection=connection, at=at, holdings=holdings)
 
 
 @pytest.fixture
