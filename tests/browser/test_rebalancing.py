@@ -63,7 +63,7 @@ def test_from_drift_to_every_account_inside_its_band(
     Balance.objects.update(observed_at=timezone.now() - timedelta(hours=2))
     page = open_as(maker, "/rebalancing/")
     expect(page.get_by_text("1 group cannot be judged: balances are stale")).to_be_visible()
-    page.get_by_role("button", name="Read the balances again").click()
+    page.get_by_role("button", name="Read the balances again", exact=True).click()
     expect(page.get_by_role("button", name="Reading balances…")).to_be_disabled()
     page.locator("main").focus()
     refresh(connection=connection, at=timezone.now())
