@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def signed_in(browser: Browser, address: str, user: str) -> Page:
 def draft(page: Page) -> None:
     page.get_by_role("link", name="New transfer").first.click()
     choose(page, "From", "Unified")
-    choose(page, "To", "Funding")
+    choose(page, "To", re.compile("^Funding$"))
     page.get_by_label("Asset").fill("USDT")
     page.get_by_label("Amount").fill("12.5")
     page.get_by_label("Reason").fill("Top up the funding account for Friday's payouts")
@@ -71,8 +72,8 @@ def rebalance(page: Page, address: str) -> None:
     keep(page, "plan", whole=False)
 
 
-def choose(page: Page, label: str, part: str) -> None:
-    """Choose the first option whose text holds this part, as soon as the page offers it."""
+def choose(page: Page, label: str, part: str | re.Pattern[str]) -> None:
+    """Choose the first option whose text holds this part, or matches it, as soon as the page offers it."""
     select = page.get_by_label(label, exact=True)
     option = select.locator("option", has_text=part).first
     option.wait_for(state="attached")

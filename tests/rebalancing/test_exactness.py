@@ -9,6 +9,7 @@ from fractions import Fraction
 import pytest
 
 from tests.rebalancing.instances import everywhere, hub, party
+from treasury.models.amount import plain
 from treasury.rebalancing import certificate, parts, whole
 from treasury.rebalancing.problem import EXACT, Problem, balances_after, canonical, from_canonical
 from treasury.rebalancing.solve import solve
@@ -135,7 +136,7 @@ def test_amounts_that_are_not_odd_are_proven_at_any_step(each: str) -> None:
     assert (stated.kind, stated.count, stated.bound) == (certificate.Kind.SEARCH, 4, 4)
     assert stated.unit > WEI and stated.lossless and stated.left_proven and stated.moved_proven
     assert certificate.words(stated, str).endswith(
-        "Amounts were searched in multiples of 0.000000000001, and here no plan in finer amounts is better."
+        f"Amounts were searched in multiples of {plain(stated.unit)}, and here no plan in finer amounts is better."
     )
 
 

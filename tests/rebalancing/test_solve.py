@@ -139,7 +139,7 @@ def test_a_search_without_a_limit_left_keeps_the_greedy_plan() -> None:
 
 SWAP = [party("a", 3, 3, 5, target=5), party("b", 3, 0, 0), party("c", 1, 0, None, smallest=3)]
 SWAPPED = [("a", "c", "3", ()), ("b", "a", "3", ())]
-RICH = [party("y", 10**15, 0, None), party("z", 0, 0, None)]  # more steps than the solver can hold
+RICH = [party("y", 10**18, 0, None), party("z", 0, 0, None)]  # more steps than the solver can hold
 
 
 def routes_of(*pairs: str) -> frozenset[tuple[str, str]]:

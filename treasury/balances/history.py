@@ -197,9 +197,8 @@ def sums(held: Iterable[Held]) -> list[Sum]:
 
 
 def _add_account(found: Mapping[str, Sum], each: Held, account: AccountHeld, known: set[str]) -> None:
-    """``known``: what any account of its connection names. Where its own answer was whole but for a part, it may hold
-    some of these too; what nobody there has ever shown is not feared. Of what could not be read at all, everything is.
-    """
+    """``known``: what any account of its connection names. Where its own answer names something and was not whole, it
+    may hold some of these too; what nobody there has shown is not feared. Where it names nothing, everything is."""
     named = set()
     rest = account.why if account.numbers is None and account.is_unread else ""
     for one in account.numbers or ():
@@ -215,7 +214,7 @@ def _add_account(found: Mapping[str, Sum], each: Held, account: AccountHeld, kno
             found[asset].numbers += 1
             found[asset].stale = found[asset].stale or one.stale
     if rest:
-        for asset in sorted((set(found) if account.is_unread else known) - named):
+        for asset in sorted((known if named else set(found)) - named):
             found[asset].missing.append(f"{each.connection} · {account.title}: {rest}")
 
 

@@ -82,9 +82,9 @@ def _fitting(numbers: Whole) -> Whole:
 
 
 def _in_units(numbers: Whole) -> Part:
-    """In the least power of ten of steps in which all that could move is at most LARGEST."""
+    """In the least power of ten of steps in which the most of all transfers together is at most LARGEST."""
     times = 1
-    while sum(give // times for give in numbers.give) > LARGEST:
+    while sum(most // times for _, most in numbers.sizes.values()) > LARGEST:
         times *= 10
     return Part(numbers, scaled(numbers, times), times, lossless=_grid(numbers) % times == 0)
 

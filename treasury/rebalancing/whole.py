@@ -20,7 +20,7 @@ Route = tuple[int, int]  # positions of source and destination
 Flow = Mapping[Route, int]  # units, all above 0
 Sizes = Mapping[Route, tuple[int, int]]  # the least and the most of one transfer, in units
 
-LARGEST = 2**44  # what the solver's sums of some thousand amounts hold in 64 bits
+LARGEST = 2**58  # the solver's sums are of 64 bits, and no rule of ours adds up more than all transfers a few times
 
 
 @dataclass(frozen=True)

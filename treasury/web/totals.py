@@ -156,13 +156,11 @@ def count(row: Held, one: Balance, at: datetime) -> None:
 
 def unnamed_in_part(held: Mapping[str, Held], accounts: Sequence[Sequence[Balance]]) -> None:
     """One number that could not be read makes an account's answer incomplete: it may also hold what it does not name
-    and what another account of its connection has; and anything at all where none of its numbers could be read."""
+    and another account of its connection has. What nobody there has ever shown is not feared."""
     codes = {one.asset.upper() for rows in accounts for one in rows}
     for rows in accounts:
-        unreadable = [one for one in rows if one.total is None]
-        if unreadable:
-            feared = held.keys() if len(unreadable) == len(rows) else codes
-            not_known(held, feared - {one.asset.upper() for one in rows}, rows[0].account)
+        if any(one.total is None for one in rows):
+            not_known(held, codes - {one.asset.upper() for one in rows}, rows[0].account)
 
 
 def not_known(held: Mapping[str, Held], codes: Iterable[str], account: Account) -> None:
