@@ -24,7 +24,7 @@ from connectors.core import discovery
 from connectors.core.redact import Redactor
 from connectors.simulators.core import Simulator
 from connectors.simulators.faults import KINDS
-from tests.conftest import SETUP, release
+from tests.conftest import SETUP, release, say_yes
 from tests.journeys.test_every_venue import movable
 from treasury import venues
 from treasury.balances.refresh import NotRead, refresh
@@ -42,7 +42,7 @@ from treasury.models import (
     Transfer,
     User,
 )
-from treasury.transfers import approve, attempts, confirm, dispatch, draft, settle, submit
+from treasury.transfers import attempts, confirm, dispatch, draft, settle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -88,18 +88,7 @@ def approved_anew(
         no_waiting(login)
         words = draft.Words(*way, next(amounts), "To see what shows")
         transfer = draft.draft(words=words, maker=maker, at=timezone.now())
-        transfer = submit.submit(reference=transfer.reference, maker=maker, at=timezone.now())
-        for person in (checker, checker2):
-            if transfer.state == State.SUBMITTED:
-                transfer = approve.approve(
-                    reference=transfer.reference,
-                    checker=person,
-                    digest=transfer.digest or "",
-                    round=transfer.round,
-                    factor="password",
-                    at=timezone.now(),
-                )
-        return transfer
+        return say_yes(transfer, checker, checker2)
 
     return make
 

@@ -43,9 +43,16 @@ def test_rows_are_not_cut(
     transfer = doubtful(approved(amount="999.12345678"), monkeypatch)
     at = timezone.now()
     Movement.objects.create(
-        account=transfer.source, asset="USDT", before="1234567.12345678", after="0", ours="0",
-        rest="-1234567.12345678", since=at, at=at, tripped=False,
-    )  # fmt: skip
+        account=transfer.source,
+        asset="USDT",
+        before="1234567.12345678",
+        after="0",
+        ours="0",
+        rest="-1234567.12345678",
+        since=at,
+        at=at,
+        tripped=False,
+    )
     for path in (f"/transfers/{transfer.reference}/", "/transfers/", "/reconciliation/", "/"):
         page = narrow(open_as, operator, path)
         assert page.locator(".rows").count() > 0, path

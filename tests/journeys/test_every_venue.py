@@ -9,10 +9,11 @@ import pytest
 from django.utils import timezone
 
 from connectors.simulators.core import Simulator
+from tests.conftest import say_yes
 from tests.journeys.conftest import pursue
 from treasury import venues
 from treasury.models import Account, Connection, State, Transfer, User
-from treasury.transfers import approve, dispatch, draft, submit
+from treasury.transfers import dispatch, draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,17 +26,7 @@ def sent(login: Connection, maker: User, checker: User, checker2: User) -> Calla
         source, destination, asset = movable(login)
         words = draft.Words(source, destination, asset, "1", "To see that it works")
         transfer = draft.draft(words=words, maker=maker, at=timezone.now())
-        transfer = submit.submit(reference=transfer.reference, maker=maker, at=timezone.now())
-        for person in (checker, checker2):
-            if transfer.state == State.SUBMITTED:
-                transfer = approve.approve(
-                    reference=transfer.reference,
-                    checker=person,
-                    digest=transfer.digest or "",
-                    round=transfer.round,
-                    factor="password",
-                    at=timezone.now(),
-                )
+        transfer = say_yes(transfer, checker, checker2)
         dispatch.dispatch(reference=transfer.reference, now=timezone.now)
         transfer.refresh_from_db()
         return transfer

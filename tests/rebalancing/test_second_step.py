@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from django.utils import timezone
 
+from tests.conftest import say_yes
 from tests.rebalancing.conftest import Holds, SetBand
 from tests.rebalancing.test_plan import computed
 from tests.transfers import hands
-from treasury.models import Account, Connection, PlanGroup, State, Status, Transfer, Unit, User
+from treasury.models import Account, Connection, PlanGroup, State, Status, Unit, User
 from treasury.models.amount import plain
 from treasury.rebalancing import drift, propose
 from treasury.rebalancing import plan as planning
-from treasury.transfers import approve, dispatch, submit
+from treasury.transfers import dispatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,7 +73,7 @@ def test_shares_of_a_group_are_left_alone(
 
 
 def test_its_draft_goes_by_hand_and_freezes_both_ends_while_somebody_may_be_doing_it(
-    banded: None, maker: User, checker: User, cold: Account, unified: Account, say_yes: Callable[[Transfer], Transfer]
+    banded: None, maker: User, checker: User, cold: Account, unified: Account, checker2: User
 ) -> None:
     group = second(maker)
     line = group.lines.get()
@@ -82,7 +81,7 @@ def test_its_draft_goes_by_hand_and_freezes_both_ends_while_somebody_may_be_doin
         plan=group.plan, amounts={line.pk: plain(line.amount)}, reason="", maker=maker, at=timezone.now()
     )
     assert made.connection == cold.connection
-    say_yes(made)
+    say_yes(made, checker, checker2)
     by_account = stands()
     assert by_account[cold.pk].expected == 100 + line.amount, "approved, it has certainly not moved"
     dispatch.dispatch(reference=made.reference, now=timezone.now)
@@ -90,25 +89,6 @@ def test_its_draft_goes_by_hand_and_freezes_both_ends_while_somebody_may_be_doin
     assert made.state == State.CONFIRMING
     words = f"{made.reference} is being moved by hand"
     assert {stands()[account.pk].frozen for account in (cold, unified)} == {words}
-
-
-@pytest.fixture
-def say_yes(checker: User, checker2: User) -> Callable[[Transfer], Transfer]:
-    def make(transfer: Transfer) -> Transfer:
-        transfer = submit.submit(reference=transfer.reference, maker=transfer.maker, at=timezone.now())
-        for one in (checker, checker2):
-            if transfer.state == State.SUBMITTED:
-                transfer = approve.approve(
-                    reference=transfer.reference,
-                    checker=one,
-                    digest=transfer.digest or "",
-                    round=transfer.round,
-                    factor="password",
-                    at=timezone.now(),
-                )
-        return transfer
-
-    return make
 
 
 def stands() -> dict[int, drift.Stand]:

@@ -15,13 +15,13 @@ from django.utils import timezone
 
 from connectors.core import discovery
 from connectors.simulators.core import Simulator, names, serve
-from tests.conftest import SETUP, login_at
+from tests.conftest import SETUP, login_at, say_yes
 from treasury import venues
 from treasury.balances import typed
 from treasury.balances.refresh import refresh
 from treasury.controls import connections, uploads
 from treasury.models import Account, Balance, CallWindow, Change, Connection, State, Transfer, User
-from treasury.transfers import approve, by_hand, confirm, dispatch, draft, submit
+from treasury.transfers import by_hand, confirm, dispatch, draft
 
 PAPER = uploads.accepted("statement.txt", b"Outgoing payment executed.")
 
@@ -127,20 +127,8 @@ def draft_of(apart: Apart, maker: User, amount: str = "12.5") -> Transfer:
 
 
 def approved(transfer: Transfer, *checkers: User) -> Transfer:
-    if transfer.state == State.DRAFT:
-        submit.submit(reference=transfer.reference, maker=transfer.maker, at=timezone.now())
-    for checker in checkers:
-        transfer.refresh_from_db()
-        if transfer.state == State.SUBMITTED:
-            approve.approve(
-                reference=transfer.reference,
-                checker=checker,
-                digest=transfer.digest or "",
-                round=transfer.round,
-                factor="password",
-                at=timezone.now(),
-            )
     transfer.refresh_from_db()
+    transfer = say_yes(transfer, *checkers)
     assert transfer.state == State.APPROVED
     return transfer
 

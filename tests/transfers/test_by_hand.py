@@ -114,9 +114,14 @@ def ready(source: Account, destination: Account, amount: str, maker: User, *chec
 
 @pytest.mark.parametrize("first", names())
 def test_from_any_venue_to_another_it_is_done_by_hand_said_by_two_settled_and_matched(
-    first: str, monkeypatch: pytest.MonkeyPatch, desk: Connection, maker: User, maker2: User, checker: User,
+    first: str,
+    monkeypatch: pytest.MonkeyPatch,
+    desk: Connection,
+    maker: User,
+    maker2: User,
+    checker: User,
     checker2: User,
-) -> None:  # fmt: skip
+) -> None:
     with hands.apart(first, monkeypatch) as apart:
         transfer = approved(draft_of(apart, maker), checker, checker2)
         assert transfer.connection == desk
@@ -168,9 +173,12 @@ def test_the_clock_takes_it_all_the_way(apart: Apart, waiting: Transfer, operato
 
 
 def test_both_logins_are_read_when_it_has_settled_and_the_desk_is_not(
-    waiting: Transfer, operator: User, checker: User, rung: list[tuple[str, list[int]]],
+    waiting: Transfer,
+    operator: User,
+    checker: User,
+    rung: list[tuple[str, list[int]]],
     django_capture_on_commit_callbacks: object,
-) -> None:  # fmt: skip
+) -> None:
     agree(say(waiting, operator), waiting, checker)
     rung.clear()
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
@@ -456,9 +464,7 @@ def test_of_what_a_venue_sends_itself_nobody_says_that_it_was_done(
     apart: Apart, desk: Connection, maker: User, operator: User
 ) -> None:
     source = apart.source.account
-    way = next(
-        one for one in source.connection.accounts.exclude(pk=source.pk) if venues.has_route(source, one)
-    )  # fmt: skip
+    way = next(one for one in source.connection.accounts.exclude(pk=source.pk) if venues.has_route(source, one))
     words = draft.Words(source, way, apart.source.asset, "1", "Within one venue")
     transfer = draft.draft(words=words, maker=maker, at=timezone.now())
     assert transfer.connection == source.connection
@@ -536,9 +542,14 @@ def test_after_a_restore_whoever_ends_it_does_not_say_that_nothing_moved(
     assert len(told) == 1
     assert "this database cannot know" in told.pop()
     rejected = approve.reject(
-        reference=forgotten.reference, checker=checker, digest=forgotten.digest or "", round=sent_back.round,
-        factor="password", reason="It was done", at=timezone.now(),
-    )  # fmt: skip
+        reference=forgotten.reference,
+        checker=checker,
+        digest=forgotten.digest or "",
+        round=sent_back.round,
+        factor="password",
+        reason="It was done",
+        at=timezone.now(),
+    )
     assert rejected.outcome.startswith("Whether it moved before, this database cannot know. Checker Person rejected it")
     assert Contradiction.objects.filter(transfer=forgotten, closed_at=None).exists()
 

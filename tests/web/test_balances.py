@@ -493,8 +493,11 @@ def test_of_a_short_history_the_known_part_is_drawn_and_named(
 def test_where_nothing_is_known_the_table_says_so_and_the_words_say_since_when() -> None:
     one = drawing(
         [Venue("A", amounts(None, "1", "1", "1")), Venue("B", amounts(None, "2", "2", None))],
-        asset="USDT", moments=MOMENTS, days=1, now=MOMENTS[-1],
-    )  # fmt: skip
+        asset="USDT",
+        moments=MOMENTS,
+        days=1,
+        now=MOMENTS[-1],
+    )
     assert one is not None
     assert one.words == (
         "USDT was at 3 (known since 13:00 UTC today until 14:00 UTC today); most is at B (67 %). "

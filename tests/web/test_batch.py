@@ -57,15 +57,25 @@ def planned(
     )
     Plan.objects.filter(pk=plan.pk).update(state=PlanState.COMPUTING, began_at=at)
     group = PlanGroup.objects.create(
-        plan=plan, connection=source.connection, asset="USDT", status=Status.PROVEN, inputs="{}",
-        digest=hashlib.sha256(b"{}").hexdigest(), certificate={},
-    )  # fmt: skip
+        plan=plan,
+        connection=source.connection,
+        asset="USDT",
+        status=Status.PROVEN,
+        inputs="{}",
+        digest=hashlib.sha256(b"{}").hexdigest(),
+        certificate={},
+    )
     for number, amount in enumerate(amounts, start=1):
         ends = (destination, source) if number in after else (source, destination)
         PlanLine.objects.create(
-            group=group, number=number, source=ends[0], destination=ends[1], asset="USDT", amount=Decimal(amount),
+            group=group,
+            number=number,
+            source=ends[0],
+            destination=ends[1],
+            asset="USDT",
+            amount=Decimal(amount),
             after=[1] if number in after else [],
-        )  # fmt: skip
+        )
     Plan.objects.filter(pk=plan.pk).update(state=PlanState.READY, ended_at=at)
     plan.refresh_from_db()
     made: list[Transfer] = []
@@ -114,10 +124,18 @@ def test_each_transfer_is_shown_as_its_own_page_shows_it_and_nothing_is_chosen(
     assert [card.get("id") for card in cards] == [f"deciding-{one.reference}" for one in transfers]
     told = " ".join(cards[1].text_content().split())
     for words in (
-        "200 USDT", "Bybit main · Unified Trading", "Bybit main · Funding", "Friday", "MakerMaker Person",
+        "200 USDT",
+        "Bybit main · Unified Trading",
+        "Bybit main · Funding",
+        "Friday",
+        "MakerMaker Person",
         "0 of 1 have approved",
-        (transfers[1].digest or "")[:4], transfers[1].digest or "", "1 000", "800", "1 200",
-    ):  # fmt: skip
+        (transfers[1].digest or "")[:4],
+        transfers[1].digest or "",
+        "1 000",
+        "800",
+        "1 200",
+    ):
         assert words in told, words
     assert page.xpath("//main//input[@type='radio'][@checked]/@value") == ["", "", ""]
     assert not page.xpath("//main//*[contains(translate(., 'ALS', 'als'), 'select all')]")
@@ -159,8 +177,13 @@ def test_every_decision_is_a_row_of_its_own_with_its_own_digest(
     for transfer, verdict, reason in ((transfers[0], Verdict.APPROVE, ""), (transfers[2], Verdict.REJECT, "Too much")):
         row = rows[transfer.pk]
         assert (row.verdict, row.by, row.digest, row.instruction, row.reason, row.factor) == (
-            verdict, checker, transfer.digest, transfer.instruction, reason, "password",
-        )  # fmt: skip
+            verdict,
+            checker,
+            transfer.digest,
+            transfer.instruction,
+            reason,
+            "password",
+        )
     actions = AuditEntry.objects.filter(action__in=["transfer.approve", "transfer.reject"]).order_by("subject")
     assert [one.subject for one in actions] == [transfers[0].subject, transfers[2].subject]
     told = text(client.get(here(plan)))

@@ -304,9 +304,13 @@ def test_a_balance_is_stated_with_its_evidence_and_confirmed(
 ) -> None:
     client, address = sign_in(maker), f"/connections/{desk.pk}/balances/"
     said: dict[str, Any] = {
-        "account": wallet.pk, "asset": "BTC", "total": "1.25", "movable": "", "reason": "Its explorer",
+        "account": wallet.pk,
+        "asset": "BTC",
+        "total": "1.25",
+        "movable": "",
+        "reason": "Its explorer",
         "seen_at": (timezone.now() - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M"),
-    }  # fmt: skip
+    }
     missing = client.post(address, said)
     assert missing.status_code == 422
     assert "Hand in a file" in missing.content.decode()

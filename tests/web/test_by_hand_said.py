@@ -94,9 +94,15 @@ def test_the_task_names_connection_venue_and_address_of_both(
 )
 @pytest.mark.parametrize("late", [False, True])
 def test_once_somebody_has_said_so_nobody_else_is_invited_to_do_it(
-    sign_in: SignIn, waiting: Transfer, operator: User, maker2: User, monkeypatch: pytest.MonkeyPatch, done: bool,
-    sentence: str, late: bool,
-) -> None:  # fmt: skip
+    sign_in: SignIn,
+    waiting: Transfer,
+    operator: User,
+    maker2: User,
+    monkeypatch: pytest.MonkeyPatch,
+    done: bool,
+    sentence: str,
+    late: bool,
+) -> None:
     client = sign_in(operator)
     assert "somebody may move it by hand" in words(client, page(waiting))
     hands.say(waiting, maker2, done=done)

@@ -63,9 +63,15 @@ def test_of_what_is_on_its_way_nobody_knows_whether_the_number_has_it(
     ],
 )
 def test_it_says_whether_each_account_ends_inside_its_band(
-    sign_in: SignIn, unified: Account, submitted: Make, checker: User, maker: User, amount: str,
-    limits: tuple[str, str, str], words: str,
-) -> None:  # fmt: skip
+    sign_in: SignIn,
+    unified: Account,
+    submitted: Make,
+    checker: User,
+    maker: User,
+    amount: str,
+    limits: tuple[str, str, str],
+    words: str,
+) -> None:
     set_bands({unified: limits}, maker, checker)
     text = effect(sign_in(checker), submitted(amount=amount))
     assert f"{unified.title} {words}" in text

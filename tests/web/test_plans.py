@@ -463,9 +463,15 @@ def test_a_step_by_hand_stands_apart(
     with database.cursor() as cursor:  # what a planner writes while it computes
         cursor.execute("SET LOCAL session_replication_role = replica")
     further = PlanGroup.objects.create(
-        plan=ready, connection=first.connection, asset="USDT", status=Status.BEST, inputs=first.inputs,
-        digest=first.digest, certificate=first.certificate, second_step=True,
-    )  # fmt: skip
+        plan=ready,
+        connection=first.connection,
+        asset="USDT",
+        status=Status.BEST,
+        inputs=first.inputs,
+        digest=first.digest,
+        certificate=first.certificate,
+        second_step=True,
+    )
     further.lines.create(number=1, source=fund, destination=unified, asset="USDT", amount=7)
     page = page_of(sign_in(maker).get(here(ready)))
     (apart,) = page.find_class("further")

@@ -58,8 +58,11 @@ def test_what_is_changed_is_supposed_and_nothing_else(
     plan = Plan.objects.get()
     assert (answer.status_code, answer.url) == (303, f"/plans/{plan.reference}/")
     assert (plan.origin, plan.asked_by, plan.connection, plan.asset) == (
-        Origin.WHAT_IF, checker, unified.connection, "USDT",
-    )  # fmt: skip
+        Origin.WHAT_IF,
+        checker,
+        unified.connection,
+        "USDT",
+    )
     band = {
         "account": fund.pk,
         "asset": "USDT",

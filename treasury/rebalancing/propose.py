@@ -292,8 +292,10 @@ def _is_edited(line: PlanLine, amount: str) -> bool:
 def otherwise(transfer: Transfer, line: PlanLine) -> str:
     """In which words a transfer differs from the line that it was drafted from; empty where it does not."""
     if (transfer.source_id, transfer.destination_id, transfer.asset) != (
-        line.source_id, line.destination_id, line.asset,
-    ):  # fmt: skip
+        line.source_id,
+        line.destination_id,
+        line.asset,
+    ):
         return "other words than the plan's"
     return f"the plan had {grouped(line.amount)}" if transfer.amount != line.amount else ""
 
