@@ -26,7 +26,8 @@ screenshots:
 
 EXPORT := .venv/bin/python -m uv export --quiet --frozen --no-emit-project --no-header --no-annotate --format requirements-txt
 
-locks: ## after a change of pyproject.toml: uv.lock, and from it the two files that pip installs
+locks: ## after a change of pyproject.toml: uv.lock, from it the two files that pip installs, and docs/sbom.json
 	.venv/bin/python -m uv lock
 	$(EXPORT) --no-dev --output-file requirements.lock
 	$(EXPORT) --group dev --output-file requirements-dev.lock
+	.venv/bin/python -m treasury.launch.sbom

@@ -19,7 +19,9 @@
     );
   // What a refused form gives back looks untouched, and a swap would take it away, with the refusal itself.
   const refusal = (region) => region.querySelector("[role=alert]");
-  const inUse = (region) => typedIn(region) || refusal(region) !== null;
+  // Nor would there be a place for the answer to a step that was begun in it.
+  const underWay = (region) => region.querySelector("form.htmx-request") !== null;
+  const inUse = (region) => typedIn(region) || refusal(region) !== null || underWay(region);
   const sayItStandsStill = (region) => {
     const place = refusal(region)?.querySelector("span, p");
     if (!place || place.querySelector(".as-of")) return;
@@ -41,6 +43,17 @@
       event.preventDefault();
       sayItStandsStill(region);
     }
+  });
+  // What a step has swapped away is told nothing any more: htmx would look for the header within what is gone.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const asked = event.detail.elt;
+    if (event.defaultPrevented || !isPoll(event)) return;
+    const heard = (answer) => {
+      if (answer.target !== asked) return;
+      asked.removeEventListener("htmx:beforeOnLoad", heard);
+      if (!asked.isConnected) answer.preventDefault();
+    };
+    asked.addEventListener("htmx:beforeOnLoad", heard);
   });
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) htmx.trigger(house(), "seen-again");

@@ -10,16 +10,13 @@ import httpx
 from django.core.management import call_command
 from django.utils import timezone
 
-from treasury.audit.record import Machine
+from tests.house import connect, person
 from treasury.balances.refresh import refresh
 from treasury.celery import app
-from treasury.controls.connections import connect
-from treasury.controls.people import enrol
 from treasury.controls.roles import CHECKERS, MAKERS
 from treasury.models import Connection, Transfer, User
 from treasury.transfers import approve, bell, draft, submit
 
-BENCH = Machine("bench")
 NAME = "Bench"
 RUN = uuid.uuid4().hex[:8]  # of this run: a database that was filled before is used again
 
@@ -27,7 +24,7 @@ RUN = uuid.uuid4().hex[:8]  # of this run: a database that was filled before is 
 def prepare(venue: Any) -> None:
     call_command("migrate", verbosity=0)
     for role in (MAKERS, CHECKERS):
-        enrol(username=f"{role}-{RUN}", name=role, password=RUN, roles=[role], by=BENCH, at=timezone.now())
+        person(f"{role}-{RUN}", role)
     for address in ("UNIFIED", "FUND"):
         venue.set_balance(address, "USDT", "1000000")
     if not Connection.objects.filter(name=NAME).exists():
@@ -36,7 +33,6 @@ def prepare(venue: Any) -> None:
             venue=venue.name,
             environment="mainnet",
             credentials=venue.credentials,
-            by=BENCH,
             at=timezone.now(),
         )
     refresh(connection=connection(), at=timezone.now())
@@ -52,7 +48,7 @@ def sign_in(browser: httpx.Client) -> None:
         "/sign-in/",
         data={
             "username": f"{CHECKERS}-{RUN}",
-            "password": RUN,
+            "password": "practice",
             "csrfmiddlewaretoken": browser.cookies["csrftoken"],
         },
         headers={"Referer": str(browser.base_url)},

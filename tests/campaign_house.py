@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 import httpx
 import psycopg
-from django.conf import settings
 from django.core.management import call_command
 from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
@@ -28,12 +27,11 @@ from connectors.core.errors import VenueError
 from connectors.simulators.faults import KINDS
 from tests import campaign_check, campaign_venues
 from tests.campaign_check import A_MOMENT_AGO, UNSENT, Found, bare, why_unknown
+from tests.house import connect, person
 from treasury import venues
 from treasury.audit.record import Machine
 from treasury.balances.refresh import NotRead, refresh
-from treasury.controls import changes, stops
-from treasury.controls.connections import connect
-from treasury.controls.people import enrol
+from treasury.controls import changes, rulebook, stops
 from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS
 from treasury.models import (
     ENDED,
@@ -46,6 +44,7 @@ from treasury.models import (
     Transfer,
     User,
 )
+from treasury.pace import paced
 from treasury.transfers import access, approve, cancel, draft, resolve, submit
 
 log = logging.getLogger("campaign")
@@ -148,14 +147,7 @@ class House:
         call_command("migrate", verbosity=0)
         for username, roles in PEOPLE.items():
             if not User.objects.filter(username=username).exists():
-                enrol(
-                    username=username,
-                    name=f"{username.capitalize()} Campaign",
-                    password=uuid.uuid4().hex,
-                    roles=roles,
-                    by=CAMPAIGN,
-                    at=timezone.now(),
-                )
+                person(username, *roles)
         self.people = {user.username: user for user in User.objects.filter(username__in=PEOPLE)}
         for venue in self.addresses:
             for login in campaign_venues.logins(venue, self.logins):
@@ -165,7 +157,6 @@ class House:
                         venue=venue,
                         environment=next(iter(discovery.venue(venue).hosts)),
                         credentials=login.credentials,
-                        by=CAMPAIGN,
                         at=timezone.now(),
                     )
             for connection in Connection.objects.filter(venue=venue).order_by("pk"):
@@ -272,7 +263,7 @@ class House:
 
     def _submitted(self, plan: Plan, dice: random.Random) -> Transfer:
         key = uuid.uuid5(uuid.NAMESPACE_URL, f"campaign:{self.seed}:{plan.number}")
-        early = settings.APPROVAL_EXPIRES_AFTER - timedelta(seconds=dice.uniform(0.5, 2.0))
+        early = paced(timedelta(hours=rulebook.EXPIRES_HOURS)) - timedelta(seconds=dice.uniform(0.5, 2.0))
         lag = early if plan.act == "expire" else timedelta(0)
         maker = self.people[dice.choice(("maker", "maker2"))]
 

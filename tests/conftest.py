@@ -18,19 +18,15 @@ from django.utils import timezone
 
 from connectors.core import discovery
 from connectors.simulators.core import Simulator, names, serve
-from treasury.audit.record import Machine
+from tests.house import SETUP, connect, person
 from treasury.balances.refresh import refresh
 from treasury.celery import app
 from treasury.controls import stops
-from treasury.controls.connections import connect
-from treasury.controls.people import enrol
 from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
 from treasury.models import Account, Connection, State, StopOrder, Transfer, User
 from treasury.transfers import approve as approving
 from treasury.transfers import draft as drafting
 from treasury.transfers import submit as submitting
-
-SETUP = Machine("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -102,18 +98,6 @@ def at() -> datetime:
     return timezone.now()
 
 
-def person(username: str, *roles: str, **more: Any) -> User:
-    return enrol(
-        username=username,
-        name=f"{username.capitalize()} Person",
-        password="practice",
-        roles=roles,
-        by=SETUP,
-        at=timezone.now(),
-        **more,
-    )
-
-
 def release(order: StopOrder, first: User, second: User) -> StopOrder:
     """Release a stop as two operators do."""
     at = timezone.now()
@@ -136,7 +120,6 @@ def login_at(simulator: Simulator, name: str) -> Connection:
         venue=simulator.name,
         environment=next(iter(discovery.venue(simulator.name).hosts)),
         credentials=simulator.credentials,
-        by=SETUP,
         at=timezone.now(),
     )
     refresh(connection=made, at=timezone.now())
@@ -187,17 +170,17 @@ def checker2(db: None) -> User:
 
 @pytest.fixture
 def auditor(db: None) -> User:
-    return person("auditor", AUDITORS, sees_admin=True)
+    return person("auditor", AUDITORS)
 
 
 @pytest.fixture
 def operator(db: None) -> User:
-    return person("admin", OPERATORS, sees_admin=True, is_superuser=True)
+    return person("admin", OPERATORS, is_superuser=True)
 
 
 @pytest.fixture
 def operator2(db: None) -> User:
-    return person("admin2", OPERATORS, sees_admin=True, is_superuser=True)
+    return person("admin2", OPERATORS, is_superuser=True)
 
 
 @pytest.fixture
@@ -218,7 +201,6 @@ def connection(db: None, venue: Simulator) -> Connection:
         venue="bybit",
         environment="mainnet",
         credentials=venue.credentials,
-        by=SETUP,
         at=timezone.now(),
     )
     refresh(connection=made, by=SETUP, at=timezone.now())

@@ -20,6 +20,8 @@ def pytest_load_initial_conftests() -> Generator[None, None, None]:
     os.environ.setdefault("TREASURY_MODE", "practice")
     # A test case keeps one transaction open while it waits for whatever it waits for.
     os.environ.setdefault("TREASURY_IDLE_IN_TRANSACTION_SECONDS", "3600")
+    # Tests decide as fast as they can.
+    os.environ.setdefault("TREASURY_READ_SECONDS", "0")
     if not os.environ.get("DATABASE_URL"):
         postgres.stop_on_sigterm()
         try:

@@ -34,11 +34,14 @@ def main() -> None:
         checker.get_by_role("button", name="Approve 12.5 USDT").click()
         checker.get_by_text("Settled").first.wait_for()
         keep(checker, "transfer")
+        checker.goto(f"{transfer}why/")
+        keep(checker, "why")
         checker.goto(address)
         keep(checker, "overview", whole=False)
         checker.get_by_role("link", name="Connections").click()
         keep(checker, "connections", whole=False)
         rebalance(maker, address)
+        govern(browser, address)
         browser.close()
     print(f"kept in {FOLDER.name}/: " + ", ".join(sorted(path.name for path in FOLDER.glob("*.png"))))
 
@@ -70,6 +73,25 @@ def rebalance(page: Page, address: str) -> None:
     page.get_by_role("button", name="Compute a plan", exact=True).click()
     page.get_by_text("A plan is of its moment").wait_for(timeout=60_000)
     keep(page, "plan", whole=False)
+
+
+def govern(browser: Browser, address: str) -> None:
+    """The policy, a next version of it as a second editor sees it, and the people."""
+    editor = signed_in(browser, address, "policy")
+    editor.goto(f"{address}/policy/")
+    keep(editor, "policy")
+    editor.goto(f"{address}/policy/edit/")
+    editor.get_by_label("At most").first.fill("5000")
+    editor.get_by_role("button", name="Check", exact=False).last.click()
+    editor.get_by_label("Reason").fill("Less on one person's word until the new desk has settled in")
+    editor.get_by_role("button", name="Propose this version").click()
+    editor.wait_for_load_state("networkidle")
+    second = signed_in(browser, address, "policy2")
+    second.goto(f"{address}/changes/")
+    keep(second, "change")
+    administrator = signed_in(browser, address, "useradmin")
+    administrator.goto(f"{address}/people/")
+    keep(administrator, "people")
 
 
 def choose(page: Page, label: str, part: str | re.Pattern[str]) -> None:

@@ -9,27 +9,37 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.contrib import admin
 from django.db import connection as database
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.views.debug import ExceptionReporter
 
 from connectors.core import discovery
 from connectors.core.redact import Redactor
 from connectors.simulators.core import Simulator
 from connectors.simulators.faults import KINDS
-from tests.conftest import SETUP, release, say_yes
+from tests.conftest import release, say_yes
+from tests.house import connect, person
+from tests.journeys.conftest import url_of_this_database
 from tests.journeys.test_every_venue import movable
-from treasury import venues
+from tests.notices.hook import Hook
+from tests.notices.mail_server import MailServer
+from treasury import sealing, venues
 from treasury.balances.refresh import NotRead, refresh
-from treasury.controls import connections
-from treasury.controls.connections import connect
+from treasury.controls import first_looks, stops
+from treasury.controls.roles import POLICY_EDITORS
+from treasury.launch import postgres
 from treasury.models import (
     Attempt,
     AuditEntry,
@@ -37,12 +47,15 @@ from treasury.models import (
     Change,
     Connection,
     ConnectionHealth,
+    Notice,
     State,
     StopOrder,
     Transfer,
     User,
 )
+from treasury.notices import post
 from treasury.transfers import attempts, confirm, dispatch, draft, settle
+from treasury.web import urls
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,7 +82,6 @@ def connected(simulated: Simulator, name: str) -> Connection:
         venue=simulated.name,
         environment=next(iter(venues.declared(simulated.name).hosts)),
         credentials=simulated.credentials,
-        by=SETUP,
         at=timezone.now(),
     )
 
@@ -285,16 +297,16 @@ def test_connecting_that_fails_in_any_way_leaves_no_secret_anywhere(
         change = proposed(simulated, net, operator, f"{kind} {code}")
         strike(simulated, net, kind, code, match="read", times=1 if kind in SLOW else None)
         with short_calls(kind, monkeypatch), net.around("a first look"):
-            connections.look(change_id=change.pk, at=timezone.now())
+            first_looks.look(change_id=change.pk, at=timezone.now())
         simulated.faults.clear()
         getattr(simulated, "revoke_tokens", lambda: None)()
         assert change.first_looks.exists(), kind
         net.insist_on_none(kind)
     change = proposed(simulated, net, operator, "the one that is confirmed")
-    connections.look(change_id=change.pk, at=timezone.now())
+    first_looks.look(change_id=change.pk, at=timezone.now())
     look_at_every_page(net, auditor)
     client = signed_in(operator2)
-    newest = connections.newest_look(change)
+    newest = first_looks.newest_look(change)
     assert newest is not None
     said = {"digest": change.digest, "login": newest.login}
     response = client.post(f"/changes/{change.pk}/confirm/", said, follow=True)
@@ -319,7 +331,7 @@ def proposed(simulated: Simulator, net: Net, operator: User, name: str) -> Chang
 
 def signed_in(person: User) -> Client:
     client = Client()
-    client.force_login(person)
+    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
     return client
 
 
@@ -370,8 +382,7 @@ def test_where_redaction_sleeps_the_net_is_not_empty(
 
 def look_at_every_page(net: Net, auditor: User) -> None:
     """What an auditor may open, who may open the most."""
-    client = Client()
-    client.force_login(auditor)
+    client = signed_in(auditor)
     addresses = ["/", "/transfers/", "/approvals/", "/connections/", "/changes/"]
     addresses += [f"/transfers/{one}/" for one in Transfer.objects.values_list("reference", flat=True)]
     numbers = list(AuditEntry.objects.order_by("-id").values_list("id", flat=True))
@@ -388,3 +399,115 @@ def look_at_every_page(net: Net, auditor: User) -> None:
         response = client.get(address)
         assert response.status_code == 200, address
         net.said.append((f"the page {address}", response.content.decode()))
+
+
+# -- the house's own secrets -------------------------------------------------------------------------------------
+
+HOOK_SECRET = "canary-of-the-webhook-0123456789-abcdef"
+HOOK_TOKEN = "canary-in-the-webhooks-address"
+MAIL_PASSWORD = "canary-of-the-mail-server"
+TOTP = "JBSWY3DPEHPK3PXPCANARY234567"
+CODE = "canary-recovery-code"
+# Whoever may hold which role, and nobody at all.
+PEOPLE = ("maker", "checker", "operator", "auditor", "useradmin", "policy", "without", None)
+
+
+@pytest.fixture
+def house(monkeypatch: pytest.MonkeyPatch, maker: User) -> Iterator[set[str]]:
+    """Every secret that this house has of its own, in use: a mail server that breaks, and a webhook that refuses."""
+    with MailServer() as server, Hook() as hook:
+        monkeypatch.setattr(settings, "EMAIL_BACKEND", "treasury.outbound.EmailBackend")
+        monkeypatch.setattr(settings, "EMAIL_HOST", "127.0.0.1")
+        monkeypatch.setattr(settings, "EMAIL_PORT", server.port)
+        monkeypatch.setattr(settings, "EMAIL_HOST_USER", "treasury")
+        monkeypatch.setattr(settings, "EMAIL_HOST_PASSWORD", MAIL_PASSWORD)
+        monkeypatch.setattr(settings, "WEBHOOK_URL", f"{hook.url.partition('?')[0]}?token={HOOK_TOKEN}")
+        monkeypatch.setattr(settings, "WEBHOOK_SECRET", HOOK_SECRET)
+        server.answers["AUTH"] = f"535 {MAIL_PASSWORD} is wrong"
+        hook.answers = [(400, {}), (302, {"Location": f"https://elsewhere.example/?{HOOK_TOKEN}"})]
+        factors = Authenticator.objects
+        factors.create(user=maker, type="totp", data={"secret": sealing.seal(TOTP)})
+        factors.create(user=maker, type="recovery_codes", data={"migrated_codes": [sealing.seal(CODE)]})
+        yield {HOOK_SECRET, HOOK_TOKEN, MAIL_PASSWORD, TOTP, CODE, settings.SECRET_KEY, *settings.CREDENTIALS_KEYS}
+
+
+def addresses_of_lists() -> list[str]:
+    """Every address of a page that takes no argument, the administration's lists among them."""
+    found = [f"/{one.pattern}" for one in urls.urlpatterns if not one.pattern.converters]  # type: ignore[union-attr]
+    lists = [f"admin:{one._meta.app_label}_{one._meta.model_name}_changelist" for one in admin.site._registry]
+    return [*found, reverse("admin:index"), *(reverse(name) for name in lists)]
+
+
+def test_no_secret_of_the_house_is_in_a_dump_a_page_a_message_or_the_log(
+    house: set[str],
+    approved: Callable[..., Transfer],
+    connection: Connection,
+    operator: User,
+    auditor: User,
+    checker: User,
+    rung: list[tuple[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    approved()
+    stops.stop(connection=connection, reason="To be told of", by=operator, at=timezone.now())
+    later = timezone.now()
+    for minutes in (0, 5, 10):
+        post.post(now=lambda: later + timedelta(minutes=minutes))  # noqa: B023
+    assert Notice.objects.exclude(problem="").count() >= 2, "both ways failed, with words of the other side"
+    people = {name: person(name, *ROLES_OF[name]) for name in ("policy", "without")}
+    people |= {one.username: one for one in User.objects.all()} | {"operator": operator}
+    pages = []
+    for name in PEOPLE:
+        client = signed_in(people[name]) if name else Client()
+        for address in addresses_of_lists():
+            answer = client.get(address)
+            assert answer.status_code in (200, 302, 403, 404, 405), address
+            pages.append((f"{address} as {name}", answer.content.decode("utf-8", "replace")))
+    line = logging.Formatter()
+    places = [
+        *pages,
+        ("the dump", dumped(tmp_path / "dump.sql")),
+        ("messages to workers", repr(rung)),
+        *((f"the log of {one.name}", f"{line.format(one)} {vars(one)!r}") for one in caplog.records),
+        *(("a notice", str(row)) for row in Notice.objects.values()),
+        *(("an entry", text) for text in AuditEntry.objects.values_list("canonical", flat=True)),
+    ]
+    assert {(place, secret) for place, text in places for secret in house if secret in text} == set()
+    assert rung, "messages were sent, so they were searched"
+
+
+ROLES_OF = {"policy": (POLICY_EDITORS,), "without": ()}
+
+
+def dumped(file: Path) -> str:
+    done = subprocess.run(
+        [postgres.programs() / "pg_dump", "--dbname", url_of_this_database(), "--file", file], capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    return file.read_text()
+
+
+def test_the_report_of_an_error_holds_no_secret_that_was_posted(
+    simulated: Simulator, operator: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A defect while credentials are handled: neither the page, nor the log, nor the report that Django would mail."""
+    monkeypatch.setattr(venues, "seal_proposed", lambda **_: {}["a defect"])
+    words = {f"credential-{field}": value for field, value in simulated.credentials.items()}
+    words |= {"name": "A defect", "reason": "x", "environment": next(iter(venues.declared(simulated.name).hosts))}
+    client = signed_in(operator)
+    client.raise_request_exception = False
+    answer = client.post(f"/connections/new/?venue={simulated.name}", words)
+    assert answer.status_code == 500
+    (logged,) = [one for one in caplog.records if one.exc_info and hasattr(one, "request")]
+    report = ExceptionReporter(logged.request, *logged.exc_info)  # type: ignore[attr-defined, misc]
+    places = {
+        "the page": answer.content.decode(),
+        "the log": f"{logging.Formatter().format(logged)}",
+        "the report": report.get_traceback_text(),
+        "the report as a page": report.get_traceback_html(),
+    }
+    assert "a defect" in places["the report"]
+    secrets = set(simulated.credentials.values()) | {settings.SECRET_KEY, *settings.CREDENTIALS_KEYS}
+    assert {(place, secret) for place, text in places.items() for secret in secrets if secret in text} == set()

@@ -4,6 +4,8 @@ import decimal
 
 from django.apps import AppConfig
 
+from treasury.web import checks
+
 # Amounts are numeric(48,18). Python's default of 28 significant digits silently rounds 10^24 + 10^-18, and each
 # thread copies DefaultContext when it first computes, so both it and the main thread's own context are widened
 # before any other thread starts (product code imports this module first, workers and web alike).
@@ -17,6 +19,7 @@ class TreasuryConfig(AppConfig):
 
     def ready(self) -> None:
         widen_decimal()
+        checks.begin()
 
 
 def widen_decimal() -> None:

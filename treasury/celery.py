@@ -12,6 +12,7 @@ from treasury.pace import paced
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "treasury.settings")
 
+QUEUES = ("sends", "reads", "chores", "plans")  # and a worker for each
 FASTEST = timedelta(seconds=1)  # however fast the house is paced, the clock ticks no faster
 
 app = Celery("treasury")
@@ -40,6 +41,7 @@ app.conf.beat_schedule = {
     "dispatch": every(1, "tick_dispatch", "chores"),
     "settle": every(1, "tick_settle", "chores"),
     "expire": every(5, "tick_expire", "chores"),
+    "complete": every(5, "tick_complete", "chores"),
     "seal": every(1, "seal", "chores"),
     "refresh": every(10, "tick_refresh", "chores"),
     "match": every(15, "tick_match", "chores"),
@@ -52,5 +54,5 @@ app.conf.beat_schedule = {
     "thin": every(3600, "tick_thin", "chores"),
     "watch": every(5, "tick_watch", "chores"),
     "anchor": every(10, "tick_anchor", "chores"),
-    **{f"heartbeat of {queue}": every(5, "heartbeat", queue, queue) for queue in ("sends", "reads", "chores", "plans")},
+    **{f"heartbeat of {queue}": every(5, "heartbeat", queue, queue) for queue in QUEUES},
 }

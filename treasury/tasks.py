@@ -23,26 +23,28 @@ from treasury.balances import routes, snapshots
 from treasury.balances.moved import CONTRADICTED
 from treasury.balances.refresh import REFRESH, NotRead, refresh
 from treasury.celery import app
-from treasury.controls import connections, heartbeats, restores, stops, verify
+from treasury.controls import first_looks, heartbeats, restores, stops, verify
+from treasury.controls.database_role import WrongRole, insist_on_an_ordinary_role
 from treasury.controls.people import PracticeData, insist_on_no_practice_data
 from treasury.launch import postgres
 from treasury.models import Connection, State, Transfer
 from treasury.notices import post
 from treasury.rebalancing import plan, schedule
-from treasury.transfers import access, bell, cancel, confirm, dispatch, guards, match, order, reminders, settle
+from treasury.transfers import access, approve, bell, cancel, confirm, dispatch, guards, match, order, reminders, settle
 
 log = logging.getLogger(__name__)
 
 
 @worker_init.connect
 @beat_init.connect
-def refuse_practice_data(**_: object) -> None:
-    """A worker or the clock of a real installation does not start on practice data either."""
+def refuse_to_start(**_: object) -> None:
+    """A worker or the clock of a real installation does not start on practice data, or as the tables' owner, either."""
     if settings.PRACTICE:
         return
     try:
         insist_on_no_practice_data()
-    except PracticeData as refusal:  # Celery only logs what a signal's receiver raises, and would go on
+        insist_on_an_ordinary_role()
+    except (WrongRole, PracticeData) as refusal:  # Celery only logs what a signal's receiver raises, and would go on
         raise SystemExit(str(refusal)) from refusal
 
 
@@ -289,15 +291,15 @@ def tick_drift() -> None:
 
 @app.task(name="treasury.tick_first_look")
 def tick_first_look() -> None:
-    wake("first_look", "reads", connections.unanswered(timezone.now()), every=10)
+    wake("first_look", "reads", first_looks.unanswered(timezone.now()), every=10)
 
 
-@app.task(name=connections.FIRST_LOOK)
+@app.task(name=first_looks.FIRST_LOOK)
 def first_look(change_id: int) -> None:
     """Ask a venue whose the credentials of a proposal are."""
     with one_at_a_time(None, f"first look {change_id}") as mine:
         if mine and alive(heartbeats.READS):
-            connections.look(change_id=change_id, at=timezone.now())
+            first_looks.look(change_id=change_id, at=timezone.now())
 
 
 @app.task(name="treasury.tick_post")
@@ -310,13 +312,27 @@ def tick_post() -> None:
             post.post(now=timezone.now)
 
 
+@app.task(name="treasury.tick_complete")
+def tick_complete() -> None:
+    """A round that lacked only approvals which count again is full; no one need decide on it for that to be seen."""
+    if not clock_agrees() or restores.why_not_home():
+        return
+    for transfer in approve.full(timezone.now()):
+        with this_one_alone(transfer, "complete"):
+            try:
+                approve.complete(reference=transfer.reference, at=timezone.now())
+            except access.NotNow:
+                log.info("%s was decided on meanwhile", transfer.reference)
+
+
 @app.task(name="treasury.tick_tell")
 def tick_tell() -> None:
-    """What the clock tells people: decisions that are nearly too late, and doubt that lasts."""
+    """What the clock tells people: decisions that are nearly too late, doubt that lasts, stops nobody looked at."""
     if clock_agrees():
         at = timezone.now()
         reminders.expiring(at)
         reminders.doubts(at)
+        reminders.unreviewed_stops(at)
 
 
 @app.task(name="treasury.tick_verify")

@@ -14,6 +14,7 @@ handler500 = "treasury.web.refusals.broken"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("treasury.web.urls")),
+    path("account/", include("treasury.web.account_urls")),
     # The admin site has a sign-in of its own, which would leave no entry in the log: there is one door only.
     path("admin/login/", session.no_side_door),
     path("admin/logout/", session.sign_out),

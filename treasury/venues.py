@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
@@ -19,7 +18,9 @@ from django.utils import timezone
 import connectors
 from connectors.core import discovery
 from connectors.core.errors import VenueError
+from connectors.core.gate import place_of
 from connectors.core.protocol import Connector, Limit, Venue, VenueAccount
+from treasury import fingerprints, sealing
 from treasury.models import Account, CallWindow, Connection, ConnectionHealth, Transfer
 from treasury.models.text import clean
 from treasury.pace import paced_venue
@@ -92,21 +93,20 @@ def credential_fields(venue: str) -> list[CredentialField]:
 
 def seal_credentials(*, venue: str, environment: str, login: str, credentials: Mapping[str, str]) -> str:
     """Encrypt under the newest key, bound to the login they open; what ``Connection.credentials`` stores."""
-    sealed = {"venue": venue, "environment": environment, "login": login, "credentials": dict(credentials)}
-    return _keys().encrypt(json.dumps(sealed).encode()).decode()
+    bound = {"venue": venue, "environment": environment, "login": login}
+    return sealing.seal(json.dumps({**bound, "credentials": dict(credentials)}))
 
 
-def seal_proposed(*, name: str, venue: str, environment: str, credentials: Mapping[str, str]) -> str:
+def seal_proposed(*, words: Mapping[str, str], credentials: Mapping[str, str]) -> str:
     """Encrypt credentials that are only proposed: bound to their proposal's words, as nobody knows their login yet.
 
     Raises CannotOpen for credentials that the venue's module does not take as they stand.
     """
     try:
-        declared(venue).credentials(**credentials)
+        declared(words["venue"]).credentials(**credentials)
     except (ValueError, TypeError) as wrong:
         raise CannotOpen(str(wrong)) from None
-    sealed = {"name": name, "venue": venue, "environment": environment, "credentials": dict(credentials)}
-    return _keys().encrypt(json.dumps(sealed).encode()).decode()
+    return sealing.seal(json.dumps({**words, "credentials": dict(credentials)}))
 
 
 def are_the_same(sealed: str, credentials: Mapping[str, str]) -> bool:
@@ -118,13 +118,18 @@ def are_the_same(sealed: str, credentials: Mapping[str, str]) -> bool:
     return found
 
 
-def seal_anew(*, sealed: str, name: str, venue: str, environment: str, login: str) -> str:
+def seal_anew(*, sealed: str, words: Mapping[str, str], login: str) -> str:
     """What was proposed, bound to the login that it opens, as ``Connection.credentials`` stores it.
 
     Raises CannotOpen.
     """
-    credentials = _proposed(sealed, name, venue, environment)
-    return seal_credentials(venue=venue, environment=environment, login=login, credentials=credentials)
+    bound = {"venue": words["venue"], "environment": words["environment"], "login": login}
+    return seal_credentials(**bound, credentials=_proposed(sealed, words))
+
+
+def fingerprint_of(connection: Connection) -> str:
+    """Of the credentials that are sealed there for its login, whatever the row says. Raises CannotOpen."""
+    return _fingerprint(connection, _unsealed(connection))
 
 
 class PutOff(CannotOpen):
@@ -198,12 +203,13 @@ def first_look(venue: str, environment: str, credentials: Mapping[str, str]) -> 
     return _build(venue, environment, credentials)
 
 
-def answer_to_proposed(*, sealed: str, name: str, venue: str, environment: str) -> Answer:
+def answer_to_proposed(*, sealed: str, words: Mapping[str, str]) -> Answer:
     """Ask the venue whose the proposed credentials are, and which accounts they see; it reads only.
 
-    Raises CannotOpen, NotAnswered, InsideTransaction.
+    ``words`` are the proposal's. Raises CannotOpen, NotAnswered, InsideTransaction.
     """
-    connector = first_look(venue, environment, _proposed(sealed, name, venue, environment))
+    venue = words["venue"]
+    connector = first_look(venue, words["environment"], _proposed(sealed, words))
     try:
         return answer_of(connector)
     except VenueError as problem:
@@ -262,32 +268,53 @@ def _build(venue: str, environment: str, credentials: Mapping[str, str]) -> Conn
 
 
 def _credentials(connection: Connection) -> dict[str, str]:
-    sealed = _decrypted(connection.credentials, connection.name)
-    bound = (sealed["venue"], sealed["environment"], sealed["login"])
-    if bound != (connection.venue, connection.environment, connection.login):
-        raise CannotOpen(f"The credentials of {connection.name} were sealed for another login.")
-    credentials: dict[str, str] = sealed["credentials"]
+    """Those that two people agreed on: what was put in their place by another hand opens nothing."""
+    credentials = _unsealed(connection)
+    # A row that an upgrade found has none yet: rotate_secrets writes it down.
+    if connection.fingerprint and _fingerprint(connection, credentials) != connection.fingerprint:
+        raise CannotOpen(
+            f"The credentials of {connection.name} are not the ones that two people agreed on "
+            f"({connection.fingerprint}): they were exchanged in the database"
+        )
     return credentials
 
 
-def _proposed(sealed: str, name: str, venue: str, environment: str) -> dict[str, str]:
-    found = _decrypted(sealed, name)
-    if (found.get("name"), found["venue"], found["environment"]) != (name, venue, environment):
-        raise CannotOpen(f"The credentials of {name} were sealed for another proposal.")
-    credentials: dict[str, str] = found["credentials"]
+def _fingerprint(connection: Connection, credentials: Mapping[str, str]) -> str:
+    login = {"venue": connection.venue, "environment": connection.environment, "login": connection.login}
+    return fingerprints.of(**login, credentials=credentials)
+
+
+def _unsealed(connection: Connection) -> dict[str, str]:
+    sealed = _decrypted(connection.credentials, connection.name)
+    credentials: dict[str, str] = sealed.pop("credentials", {})
+    bound = {"venue": connection.venue, "environment": connection.environment, "login": connection.login}
+    if sealed != bound:
+        raise CannotOpen(f"The credentials of {connection.name} were sealed for another login.")
+    return credentials
+
+
+def _proposed(sealed: str, words: Mapping[str, str]) -> dict[str, str]:
+    found = _decrypted(sealed, words["name"])
+    credentials: dict[str, str] = found.pop("credentials", {})
+    if found != words:
+        raise CannotOpen(f"The credentials of {words['name']} were sealed for another proposal.")
     return credentials
 
 
 def _decrypted(sealed: str, whose: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(_keys().decrypt(sealed.encode()))
-    except InvalidToken:
+        found: dict[str, Any] = json.loads(sealing.unseal(sealed))
+    except sealing.CannotUnseal:
         raise CannotOpen(f"The credentials of {whose} cannot be decrypted with the keys this process has.") from None
     return found
 
 
-def _keys() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.CREDENTIALS_KEYS])
+def hosts_called(connection: Connection) -> list[str]:
+    """The hosts, with their ports, that calls over this connection go to: those its venue's module declares for it."""
+    hosts = declared(connection.venue).hosts.get(connection.environment, {})
+    if settings.PRACTICE and hosts:
+        hosts = {"simulated": settings.SIMULATORS.get(connection.venue, "")}
+    return sorted({":".join(map(str, place_of(url))) for url in hosts.values() if url})
 
 
 def has_route(source: Account, destination: Account) -> bool:

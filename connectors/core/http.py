@@ -12,11 +12,11 @@ stops the write.
 
 Every exchange has a connection of its own, because a kept-alive one that the server has closed looks like
 doubt. Redirects are not followed, proxies and other settings of the environment are ignored, TLS is verified.
+Only the hosts that the venue declares are reached, or the one that takes their place: `connectors.core.gate`.
 """
 
 import functools
 import hashlib
-import ipaddress
 import json
 import logging
 import socket
@@ -34,6 +34,7 @@ from urllib.parse import urlencode
 import httpx
 
 from connectors.core.errors import TryLater, Uncertain
+from connectors.core.gate import PORTS, Closed, Gate, gate_to, is_loopback
 from connectors.core.redact import Redactor
 
 logger = logging.getLogger(__name__)
@@ -92,13 +93,15 @@ class Wire:
         self._host_headers = {label: _origin(url).netloc.decode("ascii") for label, url in hosts.items()}
         self._origins = {label: str(_origin(base_url or url)) for label, url in hosts.items()}
         self._transport = transport
-        self._loopback_only = loopback_only
+        self._gate = gate_to(self._origins.values(), loopback_only=loopback_only)
         self._limit = limit
         if base_url is None and any(not origin.startswith("https://") for origin in self._origins.values()):
             raise ValueError("A venue's own hosts are reached over https only.")
         if loopback_only:
             for origin in self._origins.values():
                 _insist_on_loopback(origin)
+        elif base_url is not None:  # whoever names another host on purpose may mean one of the own network
+            self._gate = gate_to(self._origins.values(), own_network=True)
 
     def origin(self, label: str) -> str:
         """Scheme, host and port that requests to this host really go to."""
@@ -120,7 +123,7 @@ class Wire:
         Raises TryLater when nothing left us, and Uncertain when something may have and no answer came of it.
         """
         request = self._request(method, host, path, content=content, headers=headers)
-        watch = _Watch(self._limit, send_before=send_before, loopback_only=self._loopback_only)
+        watch = _Watch(self._limit, send_before=send_before, gate=self._gate)
         came = self._exchange(request, auth, watch)
         if isinstance(came, Answer):
             return came
@@ -145,7 +148,7 @@ class Wire:
         query = urlencode(params, safe=",") if params else ""
         target = f"{path}?{query}" if query else path
         request = self._request(method, host, target, content=content, headers=headers)
-        watch = _Watch(self._limit, send_before=None, loopback_only=self._loopback_only)
+        watch = _Watch(self._limit, send_before=None, gate=self._gate)
         came = self._exchange(request, auth, watch)
         if isinstance(came, Answer):
             return came
@@ -163,9 +166,9 @@ class Wire:
         try:
             with watch, self._client() as client:
                 if self._transport is not None:
-                    watch.hand_over()
+                    watch.hand_over(request.url)
                 return self._converse(client, request, auth, watch)
-        except (_Stopped, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+        except (_Stopped, Closed, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             return watch.verdict(error)
         except Exception as error:
             failure = watch.verdict(error)
@@ -241,12 +244,12 @@ class _Watch:
     stranger's.
     """
 
-    def __init__(self, limit: timedelta, *, send_before: datetime | None, loopback_only: bool) -> None:
+    def __init__(self, limit: timedelta, *, send_before: datetime | None, gate: Gate) -> None:
         self.written = False
         self._limit = limit
         self._ends_at = time.monotonic() + limit.total_seconds()
         self._send_before = send_before
-        self._loopback_only = loopback_only
+        self._gate = gate
         self._traced = False
         self._handed_over = False
         self._overrun = False
@@ -270,6 +273,7 @@ class _Watch:
 
     def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         self._traced = True
+        self._gate.traced(event, info)
         if event == "connection.connect_tcp.complete":
             self._hold(info["return_value"].get_extra_info("socket"))
         elif event.endswith("send_request_headers.started"):
@@ -280,8 +284,9 @@ class _Watch:
             # body.
             self.insist_on_time()
 
-    def hand_over(self) -> None:
+    def hand_over(self, url: httpx.URL) -> None:
         """From here on a transport of the caller's has the request, and may write it without telling."""
+        self._gate.insist_on_name(url.host, url.port or PORTS[url.scheme])
         self.insist_on_time()
         self._handed_over = True
 
@@ -297,15 +302,14 @@ class _Watch:
 
     def verdict(self, error: Exception) -> _Failure:
         what = f"{type(error).__name__}: {error}"
-        sentence = str(error) if isinstance(error, _Stopped) else _SENTENCES.get(type(error), "the connection broke")
+        said = isinstance(error, _Stopped | Closed)
+        sentence = str(error) if said else _SENTENCES.get(type(error), "the connection broke")
         if self._overrun:
             sentence = f"no complete answer within {self._limit.total_seconds():g} seconds"
         untold = self._handed_over and not self._traced and not isinstance(error, _NEVER_CONNECTED)
         return _Failure(self.written or untold, what, sentence)
 
     def _hold(self, connected: socket.socket) -> None:
-        if self._loopback_only and not ipaddress.ip_address(connected.getpeername()[0]).is_loopback:
-            raise _Stopped("the address lies outside this computer")
         with self._lock:
             self._sockets.append(connected.dup())
         self.insist_within_limit()
@@ -346,9 +350,5 @@ def _origin(url: str) -> httpx.URL:
 
 def _insist_on_loopback(origin: str) -> None:
     host = httpx.URL(origin).host
-    try:
-        inside = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        inside = False
-    if not inside:
+    if not is_loopback(host):
         raise ValueError(f"{host} lies outside this computer; only loopback addresses are allowed here.")

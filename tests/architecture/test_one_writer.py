@@ -13,12 +13,18 @@ from django.core.management import call_command
 import connectors
 from tests.architecture.source import CODE, ROOT, calls, file_of, modules, name_of, nodes, texts
 
+# allauth takes the steps of signing in itself, and only by its signals does anybody hear of them: these two listen.
+LISTENERS = ("treasury/web/provider.py", "treasury/web/witness.py")
+# Sends what the library for identity providers asks for, past the gate: no transfer of ours is in it.
+ADAPTER = "treasury/outbound.py"
+
 STATE_WRITER = "treasury/transfers/lifecycle.py"
 WITNESS = "treasury/audit/record.py"
 
 # Where a float is meant: seconds for a clock, never money. The number of calls, so that a new one is noticed.
 FLOATS = {
     "connectors/simulators/pages.py": 1,  # how many seconds a simulated fault lasts
+    "treasury/web/factor.py": 1,  # the second of a Unix time at which a factor was proved
 }
 
 
@@ -32,6 +38,8 @@ def writes_of_state() -> Iterator[str]:
             targets = [node.target]
         for target in targets:
             for part in ast.walk(target):
+                if ast.unparse(part).startswith("sociallogin."):  # where allauth stands in a sign-in
+                    continue
                 if isinstance(part, ast.Attribute) and part.attr == "state":
                     yield f"{place} assigns .state"
     for place, call in calls():
@@ -109,7 +117,7 @@ def test_there_are_no_signals() -> None:
             (node.id if isinstance(node, ast.Name) else node.attr) in words
         ):
             found.append(place)
-    assert found == []
+    assert [place for place in found if not place.startswith(LISTENERS)] == []
 
 
 # -- money ---------------------------------------------------------------------------------------------------
@@ -172,6 +180,7 @@ def test_send_is_called_in_one_place_and_in_no_loop() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "send":
                 found.append((path, id(node) in looped))
+    found = [(path, in_loop) for path, in_loop in found if path != ADAPTER]
     assert found == [("treasury/transfers/attempts.py", False)]
 
 

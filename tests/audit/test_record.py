@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
 from django.db import transaction
 
+from tests.house import amend, deactivate, give, take
 from treasury.audit.record import ORIGIN, Machine, Origin, OutsideTransaction, record
 from treasury.models import AuditEntry, State, User
 
@@ -115,12 +115,11 @@ def test_a_text_as_long_as_a_venue_may_answer_is_kept() -> None:
 
 @pytest.mark.django_db
 def test_an_entry_keeps_the_actor_as_they_were(maker: User) -> None:
-    maker.groups.add(Group.objects.create(name="a second role"))
+    give(maker, "a second role")
     entry = written(by=maker)
-    maker.groups.clear()
-    maker.username = "renamed"
-    maker.is_active = False
-    maker.save()
+    take(maker)
+    amend(maker, first_name="Renamed")
+    deactivate(maker)
     entry.refresh_from_db()
     assert json.loads(entry.canonical)["who"] == {
         "id": f"user:{maker.pk}",

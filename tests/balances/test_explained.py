@@ -17,6 +17,7 @@ from connectors.core.errors import Uncertain
 from connectors.core.protocol import Receipt
 from connectors.simulators.core import Simulator
 from tests.balances.kept import keep
+from tests.house import bare_connection, set_up
 from tests.models.attack import sql
 from tests.transfers import hands
 from treasury.balances import explained, movements, typed
@@ -208,7 +209,7 @@ def test_an_account_that_was_not_set_up_held_nothing_that_is_known(connection: C
 def test_readings_of_two_connections_or_the_wrong_way_round_are_refused(connection: Connection) -> None:
     at = connection.snapshots.latest("at").at
     first, second = keep(connection, at + MINUTE), keep(connection, at + 2 * MINUTE)
-    other = Connection.objects.create(
+    other = bare_connection(
         name="Other", venue="bybit", environment="mainnet", login="2", credentials="-", created_at=at
     )
     for pair in ((second, first), (first, first), (first, keep(other, at + 5 * MINUTE))):
@@ -235,9 +236,9 @@ def test_a_move_between_two_connections_explains_both_though_it_is_a_thirds(
 ) -> None:
     at = timezone.now()
     made = {"environment": "x", "credentials": "-", "created_at": at}
-    hand = Connection.objects.create(name="By hand", venue="manual", login="h", by_hand=True, **made)
-    other = Connection.objects.create(name="Other", venue="qonto", login="o", **made)
-    there = Account.objects.create(connection=other, address="IBAN", kind="bank", title="Bank")
+    hand = bare_connection(name="By hand", venue="manual", login="h", by_hand=True, **made)
+    other = bare_connection(name="Other", venue="qonto", login="o", **made)
+    there = set_up(connection=other, address="IBAN", kind="bank", title="Bank")
     words = {"source": unified, "destination": there, "asset": "USDT", "amount": Decimal(7), "reason": "x"}
     sql("SET LOCAL session_replication_role = replica")
     transfer = Transfer.objects.create(

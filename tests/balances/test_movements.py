@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from connectors.core.errors import Refused, Uncertain
 from connectors.core.protocol import Receipt
 from connectors.simulators.core import Simulator
+from tests.house import treat
 from treasury.balances import movements
 from treasury.balances.refresh import refresh
 from treasury.models import (
@@ -57,7 +58,7 @@ def mark(account: Account, asset: str = "USDT") -> str:
 
 
 def declare_quiet(account: Account) -> None:
-    Account.objects.filter(pk=account.pk).update(quiet=True)
+    treat(account, quiet=True)
 
 
 def notices() -> list[str]:

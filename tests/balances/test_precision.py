@@ -16,12 +16,11 @@ from django.utils import timezone
 
 from connectors.simulators import core as simulators
 from connectors.simulators.core import serve
-from tests.conftest import SETUP
+from tests.house import connect
 from tests.web.swap import by_id, page_of
 from treasury import venues
 from treasury.balances import price_sheets, prices, valuation
 from treasury.balances.refresh import refresh
-from treasury.controls.connections import connect
 from treasury.models import Balance, Price, User
 
 WIDE = Decimal("1000000000000000000000000.000000000000000001")  # 10^24, and 18 decimals
@@ -49,7 +48,6 @@ def test_from_the_venue_to_the_page_and_the_sheet(
             venue=named,
             environment=next(iter(venues.declared(named).hosts)),
             credentials=simulator.credentials,
-            by=SETUP,
             at=timezone.now(),
         )
         refresh(connection=made, at=timezone.now())

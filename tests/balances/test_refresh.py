@@ -139,9 +139,9 @@ def test_a_connector_that_breaks_in_a_reading_is_said_and_breaks_nothing(
 
 
 def test_credentials_of_another_login_are_not_opened(connection: Connection) -> None:
-    Connection.objects.update(login="somebody-else")
+    connection.login = "somebody-else"
     with pytest.raises(venues.CannotOpen, match="sealed for another login"):
-        venues.open_connection(Connection.objects.get())
+        venues.open_connection(connection)
 
 
 def test_a_letter_that_the_database_cannot_hold_stops_no_reading(

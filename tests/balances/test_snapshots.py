@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from connectors.core.protocol import EVERY_ASSET, VenueBalance
 from connectors.simulators.core import Simulator
+from tests.house import bare_connection, set_up
 from treasury import celery, tasks
 from treasury.balances import snapshots
 from treasury.balances.refresh import NotRead, incomplete, refresh
@@ -133,10 +134,10 @@ def test_what_an_incomplete_answer_does_not_name_is_no_zero() -> None:
 
 @pytest.fixture
 def by_hand(db: None) -> Connection:
-    made = Connection.objects.create(
+    made = bare_connection(
         name="Bank", venue="manual", environment="by hand", login="1", credentials="-", created_at=NOW, by_hand=True
     )
-    Account.objects.create(connection=made, address="DE02", kind="BANK", title="Giro")
+    set_up(connection=made, address="DE02", kind="BANK", title="Giro")
     return made
 
 
@@ -160,7 +161,7 @@ def test_what_people_state_is_never_thinned(by_hand: Connection) -> None:
 @pytest.fixture
 def bare(db: None) -> Connection:
     """A connection without a venue behind it."""
-    return Connection.objects.create(
+    return bare_connection(
         name="Bare", venue="bybit", environment="mainnet", login="1", credentials="-", created_at=NOW
     )
 
@@ -205,7 +206,7 @@ def test_each_age_keeps_the_first_of_its_slots(bare: Connection, days: int, apar
 
 
 def test_thinned_day_by_day_or_all_at_once_the_same_ones_stay(bare: Connection) -> None:
-    twin = Connection.objects.create(
+    twin = bare_connection(
         name="Twin", venue="bybit", environment="mainnet", login="2", credentials="-", created_at=NOW
     )
     began = NOW - timedelta(days=20)
@@ -249,7 +250,7 @@ def test_a_moments_failure_does_not_stand_for_its_whole_slot(
 
 
 def test_each_connection_keeps_its_own_first(bare: Connection) -> None:
-    twin = Connection.objects.create(
+    twin = bare_connection(
         name="Twin", venue="bybit", environment="mainnet", login="2", credentials="-", created_at=NOW
     )
     day = snapshots.midnight(NOW - timedelta(days=100))

@@ -18,13 +18,12 @@ from connectors import bitget, xt
 from connectors.core import discovery
 from connectors.simulators import core as simulators
 from connectors.simulators.core import Reply, Request, Simulator, serve
-from tests.conftest import SETUP
+from tests.house import connect
 from treasury import venues
 from treasury.balances.holdings import assets_held, is_stale, stale_after
 from treasury.balances.refresh import NOT_NAMED, NotRead, ask, is_awaited, refresh
-from treasury.controls.connections import connect
+from treasury.environment import spans
 from treasury.models import Balance, CallWindow, Connection, ConnectionHealth, User
-from treasury.settings import spans
 
 Lie = Callable[[Any], Any]
 HOUSE = timedelta(minutes=5)
@@ -102,9 +101,7 @@ def named(request: pytest.FixtureRequest) -> str:
 def read_login(named: str, simulator: Simulator, settings: Any) -> Connection:
     settings.SIMULATORS = {named: simulator.url}
     credentials, environment = simulator.credentials, next(iter(venues.declared(named).hosts))
-    made = connect(
-        name="Ours", venue=named, environment=environment, credentials=credentials, by=SETUP, at=timezone.now()
-    )
+    made = connect(name="Ours", venue=named, environment=environment, credentials=credentials, at=timezone.now())
     refresh(connection=made, at=timezone.now())
     return made
 

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from connectors.simulators.core import Simulator
 from tests.browser.test_pages import checked
 from treasury.balances import routes
-from treasury.controls import connections
+from treasury.controls import connections, first_looks
 from treasury.models import Account, Change, Connection, ConnectionHealth, Route, User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,14 +32,15 @@ def test_two_operators_connect_a_venue_by_hand(
     page.get_by_label("Reason").fill("A second desk")
     page.get_by_role("button", name="Propose to connect").click()
     expect(page.get_by_text("the venue is being asked whose login it is")).to_be_visible()
-    change = Change.objects.get()
+    change = Change.objects.get(kind="connection.connect")
 
     page = open_as(operator2, "/connections/")
-    connections.look(change_id=change.pk, at=timezone.now())
+    first_looks.look(change_id=change.pk, at=timezone.now())
     expect(page.get_by_text("The key may read and write.")).to_be_visible()  # by itself: the part polls
     page.get_by_role("link", name="Confirm or decline it").click()
     page.get_by_role("button", name="Confirm: connect it").click()
-    page.get_by_role("link", name="Bybit two").click()
+    expect(page.get_by_role("button", name="Confirm: connect it")).to_have_count(0)
+    page.goto(page.url.partition("/changes")[0] + "/connections/")
     expect(page.get_by_role("heading", name="Bybit two", exact=True)).to_be_visible()
     assert Connection.objects.get().name == "Bybit two"
 
@@ -79,7 +80,7 @@ def test_the_pages_are_accessible_and_fit(
 ) -> None:
     asked = {"name": "Two", "venue": "bybit", "environment": "mainnet", "reason": "x", "by": operator}
     change = connections.propose_connect(**asked, credentials={"api_key": "k", "api_secret": "s"}, at=timezone.now())
-    connections.look(change_id=change.pk, at=timezone.now())
+    first_looks.look(change_id=change.pk, at=timezone.now())
     rows = [{"address": "client-accounts/6f9619ff-8b86-d011-b42d-00c04fc964ff", "kind": "FUND", "title": "New one"}]
     ConnectionHealth.objects.update(reported=rows)
     wanted = connections.SetUp(rows[0]["address"], "A title that is rather long for a narrow screen", quiet=True)

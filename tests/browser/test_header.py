@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -153,3 +154,38 @@ def test_a_page_that_is_looked_at_again_is_asked_for_at_once(hurried: Any, open_
     silence()
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.get_by_text(SILENT)).to_be_visible()
+
+
+def test_a_late_answer_to_what_a_step_has_swapped_away_finds_no_header_to_miss(
+    hurried: Any, open_as: Open, submitted: Any, checker: User
+) -> None:
+    """The console stays silent (``quiet_page``), and what the step said stays."""
+    transfer, held = submitted(), []
+    page = open_as(checker, f"/transfers/{transfer.reference}/")
+    page.route("**/live/", lambda route: held.append(route))
+    wait(page)
+    page.wait_for_timeout(300)
+    assert len(held) == 1
+    page.get_by_role("button", name=re.compile("^Approve")).click()
+    expect(page.get_by_role("button", name=re.compile("^Approve"))).to_have_count(0)
+    with page.expect_response("**/live/"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    expect(page.locator("#house")).to_have_count(1)
+
+
+def test_no_poll_takes_a_region_away_while_a_step_in_it_is_under_way(
+    hurried: Any, open_as: Open, submitted: Any, checker: User
+) -> None:
+    transfer, held = submitted(), []
+    page = open_as(checker, f"/transfers/{transfer.reference}/")
+    page.route("**/approve/", lambda route: held.append(route))
+    page.get_by_role("button", name=re.compile("^Approve")).click()
+    page.evaluate("document.activeElement.blur()")
+    page.locator("article.transfer").evaluate("one => { one.dataset.before = 'step'; }")
+    wait(page)
+    page.wait_for_timeout(500)
+    assert len(held) == 1
+    expect(page.locator("article.transfer")).to_have_attribute("data-before", "step")
+    held[0].continue_()
+    expect(page.get_by_role("button", name=re.compile("^Approve"))).to_have_count(0)

@@ -18,6 +18,7 @@ import pytest
 
 from connectors.core import http
 from connectors.core.errors import TryLater, Uncertain
+from connectors.core.gate import gate_to
 from connectors.core.http import Wire
 from connectors.core.redact import Redactor
 
@@ -155,9 +156,8 @@ def test_too_late_to_write_means_that_no_byte_was_written() -> None:
 
 
 def test_a_moment_that_passes_between_head_and_body_stops_the_body() -> None:
-    watch = http._Watch(
-        timedelta(seconds=5), send_before=datetime.now(UTC) + timedelta(seconds=0.1), loopback_only=False
-    )
+    late = datetime.now(UTC) + timedelta(seconds=0.1)
+    watch = http._Watch(timedelta(seconds=5), send_before=late, gate=gate_to([]))
     watch("http11.send_request_headers.started", {})
     time.sleep(0.2)
     with pytest.raises(http._Stopped):

@@ -11,6 +11,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from tests.house import bare_connection, set_up
 from treasury.controls import bands, changes, wanted
 from treasury.controls.bands import NotBands, Outdated
 from treasury.controls.wanted import Wanted
@@ -239,10 +240,10 @@ def test_the_database_takes_no_band_but_what_two_people_agreed_on(
 def test_the_subject_names_the_connection_or_all(
     proposed: Propose, fund: Account, connection: Connection, at: datetime
 ) -> None:
-    other = Connection.objects.create(
+    other = bare_connection(
         name="Second", venue=connection.venue, environment="mainnet", login="7", credentials="", created_at=at
     )
-    there = Account.objects.create(connection=other, address="FUND", kind=fund.kind, title="Funding")
+    there = set_up(connection=other, address="FUND", kind=fund.kind, title="Funding")
     there.balances.create(asset="USDT", total=0, movable=0, observed_at=at)
     assert proposed(usdt(there)).subject == "bands:Second"
     changes.withdraw(change_id=Change.objects.get().pk, by=Change.objects.get().proposed_by, at=at)

@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from connectors.simulators.core import Simulator
 from tests.audit.log import Beside
+from tests.house import bare_connection
 from tests.transfers import hands
 from treasury import tasks, venues
 from treasury.balances.refresh import refresh
-from treasury.controls import changes, connections
-from treasury.controls.connections import NoLongerFits, NotProposed, SetUp
+from treasury.controls import changes, connections, first_looks
+from treasury.controls.connections import SetUp
+from treasury.controls.first_looks import NoLongerFits, NotProposed
 from treasury.models import Account, AuditEntry, Change, Connection, ConnectionHealth, FirstLook, Ruling, Transfer, User
 from treasury.transfers import dispatch
 
@@ -38,14 +41,18 @@ def proposed(venue: Simulator, operator: User) -> Propose:
     return make
 
 
+def proposals() -> QuerySet[Change]:
+    return Change.objects.filter(kind=first_looks.CONNECT)
+
+
 def looked(change: Change) -> FirstLook:
-    found = connections.look(change_id=change.pk, at=timezone.now())
+    found = first_looks.look(change_id=change.pk, at=timezone.now())
     assert found is not None
     return found
 
 
 def confirmed(change: Change, by: User, **said: Any) -> Connection:
-    newest = connections.newest_look(change)
+    newest = first_looks.newest_look(change)
     words = {"digest": change.digest, "login": newest.login if newest else "", **said}
     return connections.confirm_connect(change_id=change.pk, by=by, at=timezone.now(), **words)
 
@@ -92,14 +99,14 @@ def test_a_proposal_given_other_words_in_the_database_opens_nothing(proposed: Pr
     for words in ({"name": "Another"}, {"environment": "testnet"}):
         changed = {**change.words, **words}
         with pytest.raises(venues.CannotOpen, match="sealed for another proposal"):
-            venues.answer_to_proposed(sealed=change.sealed, **changed)
+            venues.answer_to_proposed(sealed=change.sealed, words=changed)
 
 
 @pytest.mark.parametrize("who", ["maker", "checker", "auditor"])
 def test_only_operators_propose(proposed: Propose, request: pytest.FixtureRequest, who: str) -> None:
     with pytest.raises(changes.MayNotChange, match="Only operators"):
         proposed(by=request.getfixturevalue(who))
-    assert not Change.objects.exists()
+    assert not proposals().exists()
 
 
 @pytest.mark.parametrize("who", ["maker", "checker", "auditor"])
@@ -113,7 +120,7 @@ def test_only_another_operator_confirms(
     with pytest.raises(changes.MayNotChange, match="You proposed this"):
         confirmed(change, operator)
     with pytest.raises(changes.MayNotChange):
-        connections.look_again(change_id=change.pk, by=request.getfixturevalue(who), at=timezone.now())
+        first_looks.look_again(change_id=change.pk, by=request.getfixturevalue(who), at=timezone.now())
     assert still_waits(change)
 
 
@@ -126,7 +133,7 @@ def test_what_a_page_did_not_show_is_not_confirmed(proposed: Propose, operator2:
         with pytest.raises(changes.OtherChange, match=f"the login is {look.login}"):
             confirmed(change, operator2, login=login)
     assert still_waits(change)
-    assert Change.objects.get().sealed, "a refusal rolls back: the secrets are there for the next try"
+    assert proposals().get().sealed, "a refusal rolls back: the secrets are there for the next try"
 
 
 def test_nothing_is_connected_before_the_venue_has_spoken(proposed: Propose, operator2: User) -> None:
@@ -134,7 +141,7 @@ def test_nothing_is_connected_before_the_venue_has_spoken(proposed: Propose, ope
     with pytest.raises(NoLongerFits, match="has not said yet"):
         confirmed(change, operator2)
     looked(change)
-    connections.look_again(change_id=change.pk, by=operator2, at=timezone.now())
+    first_looks.look_again(change_id=change.pk, by=operator2, at=timezone.now())
     with pytest.raises(NoLongerFits, match="has not said yet"):  # what it said before no longer counts
         confirmed(change, operator2)
     assert still_waits(change)
@@ -156,10 +163,10 @@ def test_a_venue_that_is_down_is_asked_again_when_somebody_says_so(
     change = proposed()
     venue.fault("rate_limited", match="read", times=None)
     assert looked(change).problem
-    assert connections.look(change_id=change.pk, at=timezone.now()) is None, "nobody waits for another"
+    assert first_looks.look(change_id=change.pk, at=timezone.now()) is None, "nobody waits for another"
     venue.clear()
-    connections.look_again(change_id=change.pk, by=operator, at=timezone.now())
-    connections.look_again(change_id=change.pk, by=operator, at=timezone.now())
+    first_looks.look_again(change_id=change.pk, by=operator, at=timezone.now())
+    first_looks.look_again(change_id=change.pk, by=operator, at=timezone.now())
     assert change.first_looks.filter(answered=False).count() == 1
     assert looked(change).problem == ""
     assert confirmed(change, operator2).name == "Bybit two"
@@ -174,7 +181,7 @@ def test_a_connector_that_breaks_is_told_and_breaks_nothing(proposed: Propose, m
 def test_the_venue_is_never_asked_inside_a_transaction(proposed: Propose, monkeypatch: pytest.MonkeyPatch) -> None:
     change = proposed()
     with transaction.atomic(), pytest.raises(venues.InsideTransaction):
-        venues.answer_to_proposed(sealed=change.sealed, **change.words)
+        venues.answer_to_proposed(sealed=change.sealed, words=change.words)
 
 
 def test_a_worker_is_asked_when_the_proposal_is_written_and_a_lost_message_is_made_good(
@@ -186,13 +193,13 @@ def test_a_worker_is_asked_when_the_proposal_is_written_and_a_lost_message_is_ma
     with django_capture_on_commit_callbacks(execute=True):
         change = proposed()
     assert rung == [("treasury.first_look", [change.pk])]
-    assert connections.is_awaited(change, at)
-    assert connections.unanswered(at) == [], "the message is still on its way"
-    late = timezone.now() + connections.LOST_AFTER
-    assert connections.unanswered(late) == [change.pk]
-    assert not connections.is_awaited(change, late + connections.AWAITED)
+    assert first_looks.is_awaited(change, at)
+    assert first_looks.unanswered(at) == [], "the message is still on its way"
+    late = timezone.now() + first_looks.LOST_AFTER
+    assert first_looks.unanswered(late) == [change.pk]
+    assert not first_looks.is_awaited(change, late + first_looks.AWAITED)
     looked(change)
-    assert connections.unanswered(late) == []
+    assert first_looks.unanswered(late) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -206,9 +213,9 @@ def test_the_task_asks_once(proposed: Propose) -> None:
 def test_a_declined_proposal_is_not_asked_about(proposed: Propose, operator2: User) -> None:
     change = proposed()
     changes.decline(change_id=change.pk, by=operator2, reason="Not ours", at=timezone.now())
-    assert connections.look(change_id=change.pk, at=timezone.now()) is None
+    assert first_looks.look(change_id=change.pk, at=timezone.now()) is None
     with pytest.raises(changes.NotWaiting):
-        connections.look_again(change_id=change.pk, by=operator2, at=timezone.now())
+        first_looks.look_again(change_id=change.pk, by=operator2, at=timezone.now())
 
 
 def test_a_double_click_is_one_proposal_and_other_credentials_are_another(proposed: Propose) -> None:
@@ -218,7 +225,7 @@ def test_a_double_click_is_one_proposal_and_other_credentials_are_another(propos
         proposed(credentials={"api_key": "another-key", "api_secret": "another-secret"})
     with pytest.raises(NotProposed, match="proposed already"):
         proposed(reason="Something else")
-    assert Change.objects.get() == change
+    assert proposals().get() == change
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 61, "two\nlines", "Bybit main", "BYBIT MAIN"])
@@ -235,7 +242,7 @@ def test_words_that_no_venue_takes_are_refused(proposed: Propose, words: dict[st
     with pytest.raises(NotProposed) as refusal:
         proposed(**words)
     assert "a b" not in str(refusal.value)
-    assert not Change.objects.exists()
+    assert not proposals().exists()
 
 
 def test_a_reason_is_demanded(proposed: Propose) -> None:
@@ -254,7 +261,7 @@ def test_a_login_connects_once(connection: Connection, proposed: Propose, operat
 def test_a_name_taken_meanwhile_is_refused(proposed: Propose, operator2: User, venue: Simulator) -> None:
     change = proposed()
     looked(change)
-    Connection.objects.create(
+    bare_connection(
         name="bybit TWO", venue="xt", environment="x", login="1", credentials="x", created_at=timezone.now()
     )
     with pytest.raises(NoLongerFits, match="A connection called bybit TWO exists already"):

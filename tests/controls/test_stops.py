@@ -13,11 +13,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from tests.audit.log import Beside
-from tests.conftest import person
+from tests.house import deactivate, person, set_up
 from treasury.audit.record import Machine
 from treasury.controls import changes, stops
 from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
-from treasury.models import Account, Attempt, AuditEntry, Change, Connection, State, StopOrder, Transfer, User
+from treasury.models import Attempt, AuditEntry, Change, Connection, State, StopOrder, Transfer, User
 from treasury.transfers import attempts, dispatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,7 +66,7 @@ def test_nobody_but_an_operator_stops_or_releases(
     order = stop(connection, operator)
     with pytest.raises(changes.MayNotChange):
         ask(order, someone)
-    assert not Change.objects.exists()
+    assert not Change.objects.filter(kind=stops.RELEASE).exists()
     with pytest.raises(changes.MayNotChange):
         confirm(ask(order, operator2), someone)
     order.refresh_from_db()
@@ -78,7 +78,7 @@ def test_a_deactivated_operator_neither_stops_nor_releases(
 ) -> None:
     order = stop(connection, operator2)
     asked = ask(order, operator2)
-    User.objects.filter(pk=operator.pk).update(is_active=False)
+    deactivate(operator)
     with pytest.raises(stops.MayNotStop):
         stop(connection, operator)
     with pytest.raises(changes.MayNotChange):
@@ -104,7 +104,7 @@ def test_a_release_is_proposed_once(connection: Connection, operator: User, oper
     for by in (operator, operator2):
         with pytest.raises(stops.NotStanding, match="another operator"):
             ask(order, by)
-    assert Change.objects.count() == 1
+    assert Change.objects.filter(kind=stops.RELEASE).count() == 1
 
 
 def test_a_release_is_confirmed_as_it_was_read(connection: Connection, operator: User, operator2: User) -> None:
@@ -192,7 +192,7 @@ def test_a_stop_of_a_venue_is_called_by_its_title(connection: Connection, operat
 
 def test_a_stop_leaves_alone_what_it_does_not_cover(approved: Callable[..., Transfer], operator: User) -> None:
     transfer = approved()
-    other = Account.objects.create(connection=transfer.connection, address="OTHER", kind="UNIFIED", title="Other")
+    other = set_up(connection=transfer.connection, address="OTHER", kind="UNIFIED", title="Other")
     for what in ({"venue": "xt"}, {"asset": "BTC"}, {"account": other}):
         stops.stop(reason="drill", by=operator, at=timezone.now(), **what)  # type: ignore[arg-type]
     assert not covers(transfer)

@@ -30,12 +30,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import connectors.bybit
 import connectors.core.http
 from connectors.simulators.core import Practice, Simulator
-from tests.conftest import SETUP, person
+from tests.house import SETUP, connect, person
 from treasury import venues
 from treasury.balances.moved import has_moved
 from treasury.balances.refresh import NotRead, refresh
 from treasury.controls import changes, stops
-from treasury.controls.connections import connect
 from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS
 from treasury.models import (
     IN_FLIGHT,
@@ -139,7 +138,6 @@ def machine_for(venue: Simulator, hours: Hours, people: People) -> type[RuleBase
                 venue="bybit",
                 environment="mainnet",
                 credentials=login.credentials,
-                by=SETUP,
                 at=hours.now(),
             )
             self.unified = self.connection.accounts.get(address="UNIFIED")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -80,8 +81,23 @@ def demand(transfer: Transfer, round_: int, *, group: str = "checkers", count: i
     )
 
 
-def decide(transfer: Transfer, by: int, **other: Any) -> None:
-    """A decision as the product would write it, but for the columns named."""
+def begin(transfer: Transfer, round_: int, **demands: int) -> None:
+    """What a submit writes for a round: the policy's answer, and its demands."""
+    demands = demands or {"checkers": 1}
+    assess(transfer, round_, json.dumps({"demands": demands}))
+    for group, count in demands.items():
+        demand(transfer, round_, group=group, count=count)
+
+
+def assess(transfer: Transfer, round_: int, answer: str, **other: Any) -> None:
+    """An answer of the policy as the product would write it, but for the columns named."""
+    ((policy,),) = sql("SELECT id FROM treasury_policy ORDER BY number DESC LIMIT 1")
+    columns = {"transfer_id": transfer.pk, "round": round_, "policy_id": policy, "at": timezone.now(), **other}
+    insert("treasury_assessment", {**columns, "circumstances": "{}", "answer": answer})
+
+
+def decide(transfer: Transfer, by: int, *, told: bool = True, **other: Any) -> None:
+    """A decision as the product would write it, with an entry in the log, but for the columns named."""
     columns = {
         "transfer_id": transfer.pk,
         "round": transfer.round,
@@ -96,6 +112,8 @@ def decide(transfer: Transfer, by: int, **other: Any) -> None:
         **other,
     }
     insert("treasury_decision", columns)
+    if told:
+        witness(transfer, None, "-")
 
 
 def attempt(transfer: Transfer, number: int, **other: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from tests.models.attack import ATTACKER, change, decide, demand, guards_asleep, place, sql, witness
+from tests.models.attack import ATTACKER, begin, change, decide, guards_asleep, place, sql, witness
 from treasury.models import NEXT, State, Transfer, User
 from treasury.transfers import lifecycle
 
@@ -29,8 +29,9 @@ def pairs(transfer: Transfer, checker: User) -> Iterator[tuple[State, State]]:
         with guards_asleep():
             sql("DELETE FROM treasury_demand")
             sql("DELETE FROM treasury_decision")
-            demand(transfer, transfer.round)
-            demand(transfer, transfer.round + 1)
+            sql("DELETE FROM treasury_assessment")
+            begin(transfer, transfer.round)
+            begin(transfer, transfer.round + 1)
             decide(transfer, checker.pk)
         yield before, after
 

@@ -20,9 +20,9 @@ SECRET = "hook-secret-canary-0123456789-abcdef"
 
 @pytest.fixture
 def mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
-    """Django's own SMTP backend, and a server that it talks to."""
+    """The SMTP backend of the product, and a server that it talks to."""
     with MailServer() as server:
-        monkeypatch.setattr(settings, "EMAIL_BACKEND", "django.core.mail.backends.smtp.EmailBackend")
+        monkeypatch.setattr(settings, "EMAIL_BACKEND", "treasury.outbound.EmailBackend")
         monkeypatch.setattr(settings, "EMAIL_HOST", "127.0.0.1")
         monkeypatch.setattr(settings, "EMAIL_PORT", server.port)
         yield server

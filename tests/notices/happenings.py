@@ -14,7 +14,7 @@ from connectors.core.protocol import Receipt
 from tests.audit.log import by_force, seal_all
 from treasury.controls import stops, verify
 from treasury.models import Contradiction, State, Transfer, User
-from treasury.transfers import approve, attempts, cancel, dispatch, lifecycle, reminders, submit, telling
+from treasury.transfers import approve, assess, attempts, cancel, dispatch, lifecycle, reminders, telling
 
 HOUR = timedelta(hours=1)
 
@@ -69,7 +69,7 @@ def sent_back(transfer: Transfer, at: datetime) -> Transfer:
     """As the dispatcher does when a guard finds that what was approved no longer fits."""
     with transaction.atomic():
         found = lifecycle.locked(transfer.reference)
-        submit.write_demands(found)
+        assess.begin_round(found, at)
         lifecycle.advance(
             found, State.SUBMITTED, by=dispatch.DISPATCHER, at=at, action="transfer.send_back", round=found.round + 1
         )

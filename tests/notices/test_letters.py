@@ -10,9 +10,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from tests.conftest import release
+from tests.house import person
 from tests.notices import happenings as h
 from tests.transfers.doubts import later, resolved, unsettled
 from treasury.controls import changes, stops, telling
+from treasury.controls.roles import ROLES
 from treasury.models import Change, Notice, Scope, Transfer, User
 from treasury.transfers import resolve
 
@@ -66,10 +68,11 @@ def test_a_proposal_says_what_is_asked_of_which_transfer(approved: Made, operato
 
 def test_every_kind_of_proposal_has_words_of_its_own(maker: User) -> None:
     assert telling.ASKS.keys() == changes.RIGHTS.keys()
+    person("decider", *ROLES)
     for kind in changes.RIGHTS:
         change = Change(pk=1, kind=kind, subject="transfer:TR-000001", proposed_by=maker)
         with transaction.atomic():
-            telling.proposed(change, decide=changes.RIGHTS[kind].decide, at=timezone.now())
+            telling.proposed(change, by=maker, decide=changes.RIGHTS[kind].decide, at=timezone.now())
             told = Notice.objects.latest("pk")
             assert "you confirm or decline" in told.text or "confirm or decline" in told.text
             assert "{}" not in told.title + told.text

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import OperationalError, transaction
 from django.utils import timezone
 
+from tests.house import amend, deactivate
 from tests.notices.conftest import told
 from tests.notices.hook import Hook
 from treasury.controls import stops, telling
@@ -44,20 +45,20 @@ def test_the_same_happening_is_told_to_an_address_once(checker: User, checker2: 
 
 
 def test_people_who_share_an_address_get_one_message(checker: User, checker2: User) -> None:
-    User.objects.filter(pk=checker2.pk).update(email=checker.email.upper())
+    amend(checker2, email=checker.email.upper())
     told(checker, checker2)
     assert Notice.objects.count() == 1
 
 
 def test_the_longest_address_fits(checker: User) -> None:
-    User.objects.filter(pk=checker.pk).update(email=f"{'a' * 64}@{'b' * 185}.org")
+    amend(checker, email=f"{'a' * 64}@{'b' * 185}.org")
     told(checker, once="transfer.expiring:TR-000000000001:20261120T090000:1000000")
     assert Notice.objects.count() == 1
 
 
 def test_the_deactivated_and_those_without_an_address_get_nothing(checker: User, checker2: User) -> None:
-    User.objects.filter(pk=checker.pk).update(is_active=False)
-    User.objects.filter(pk=checker2.pk).update(email="")
+    deactivate(checker)
+    amend(checker2, email="")
     told(checker, checker2)
     assert not Notice.objects.exists()
 

@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from tests.audit.log import Beside
 from tests.connectors.listener import Listener
+from tests.house import amend, deactivate
 from tests.journeys.conftest import start
 from tests.notices.conftest import SECRET, only, point_at, told
 from tests.notices.hook import Call, Hook
@@ -183,8 +184,8 @@ def test_letters_to_people_who_have_left_are_dropped_without_a_try(
 ) -> None:
     for number in range(20):
         told(checker, once=f"test:{number}")
-    User.objects.filter(pk=checker.pk).update(is_active=False)
-    User.objects.filter(pk=checker2.pk).update(email=checker2.email.upper())
+    deactivate(checker)
+    amend(checker2, email=checker2.email.upper())
     told(checker2, once="living")
     Notice.objects.filter(once__startswith="living").update(to=checker2.email.lower())
     assert posted() == 1
@@ -195,14 +196,14 @@ def test_letters_to_people_who_have_left_are_dropped_without_a_try(
     assert all(one.ended_at for one in dropped)
     assert post.troubled(timezone.now() + timedelta(hours=2)) == post.Trouble(given_up=0, waiting=0)
     assert not post.is_due(at=timezone.now() + timedelta(days=1))
-    User.objects.filter(pk=checker.pk).update(is_active=True)
+    amend(checker, active=True)
     assert posted(timedelta(days=1)) == 0, "what has ended stays so"
 
 
 def test_who_shares_the_address_of_one_who_left_still_gets_it(checker: User, checker2: User, mail: MailServer) -> None:
     told(checker)
-    User.objects.filter(pk=checker2.pk).update(email=checker.email)
-    User.objects.filter(pk=checker.pk).update(is_active=False)
+    amend(checker2, email=checker.email)
+    deactivate(checker)
     assert posted() == 1
 
 

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from connectors.core.protocol import Receipt
+from tests.house import amend, deactivate
 from tests.notices import happenings as h
 from treasury import tasks, venues
 from treasury.models import Kind, Notice, Transfer, User
@@ -100,10 +101,10 @@ def test_how_old_a_told_doubt_is_can_be_set(approved: Made, operator: User, monk
 def test_operators_who_come_later_are_told_of_what_still_lasts(
     approved: Made, checker: User, operator: User, operator2: User
 ) -> None:
-    User.objects.filter(pk=operator2.pk).update(is_active=False)
+    deactivate(operator2)
     h.doubtful(approved())
     h.long_in_doubt()
     assert told("transfer.doubt") == 1
-    User.objects.filter(pk=operator2.pk).update(is_active=True)
+    amend(operator2, active=True)
     h.long_in_doubt()
     assert told("transfer.doubt") == 2

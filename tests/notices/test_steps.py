@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
 
 from tests.audit.log import seal_all
-from tests.conftest import person, release
+from tests.conftest import release
+from tests.house import deactivate, give, person, set_policy
 from tests.notices import happenings as h
 from treasury import tasks
 from treasury.controls import stops, verify
@@ -26,7 +26,7 @@ def house(maker: User, maker2: User, checker: User, checker2: User, auditor: Use
     person("nobody")
     for role in (MAKERS, CHECKERS, OPERATORS, AUDITORS):
         gone = person(f"gone.{role}", role)
-        User.objects.filter(pk=gone.pk).update(is_active=False)
+        deactivate(gone)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_submitted_to_every_checker(submitted: Made) -> None:
 
 
 def test_never_to_its_own_maker_who_is_a_checker_too(maker: User, submitted: Made) -> None:
-    maker.groups.add(User.objects.get(username="checker").groups.get())
+    give(maker, CHECKERS)
     h.nearly_expired(submitted())
     assert {who for _, who in told()} == BOTH
 
@@ -74,9 +74,9 @@ def test_sent_back_to_every_checker_who_has_not_decided_in_the_new_round(
 
 
 def test_the_first_of_two_approvals_is_told_to_nobody_and_the_second_to_the_maker(
-    submitted: Made, forget: Forget, checker: User, checker2: User, monkeypatch: pytest.MonkeyPatch
+    submitted: Made, forget: Forget, checker: User, checker2: User
 ) -> None:
-    monkeypatch.setattr(settings, "TWO_CHECKERS_ABOVE", {})
+    set_policy(rules=[{"name": "All", "when": {}, "demands": {CHECKERS: 2}}])
     transfer = submitted()
     forget()
     h.decide(transfer, checker)
@@ -136,7 +136,7 @@ def test_cancelled_to_its_maker_unless_they_did_it(
 def test_a_maker_who_has_left_is_told_nothing(approved: Made, forget: Forget, maker: User) -> None:
     transfer = approved()
     forget()
-    User.objects.filter(pk=maker.pk).update(is_active=False)
+    deactivate(maker)
     h.settled(transfer)
     assert told() == set()
 

@@ -90,7 +90,7 @@ def test_a_real_installation_sends_by_its_mail_server_with_a_limit(tmp_path: Pat
     assert (code, said.split()) == (
         0,
         [
-            "django.core.mail.backends.smtp.EmailBackend",
+            "treasury.outbound.EmailBackend",
             *("mail.example", "True", "10", "treasury@treasury.example", "https://hook.example/told"),
         ],
     )

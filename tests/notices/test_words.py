@@ -15,7 +15,7 @@ from tests.notices import happenings as h
 from tests.notices.hook import Hook
 from treasury.models import Notice, Transfer, User
 from treasury.notices import post
-from treasury.transfers import reminders, telling
+from treasury.transfers import reminders, submit, telling
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,7 +23,7 @@ AMOUNT, REASON = "12.625", "Zebra payroll"
 KINDS = {
     *(words.kind for words in (*telling.ASKS.values(), *telling.TELLS.values())),
     *("contradiction.open", "transfer.expiring", "transfer.doubt", "stop.order", "stop.release", "change.propose"),
-    "log.broken",
+    *("log.broken", "stop.review"),
 }
 
 
@@ -42,7 +42,7 @@ def everything(
 
     def submitted() -> Transfer:
         draft = drafted(amount=AMOUNT, reason=REASON)
-        return h.submit.submit(reference=draft.reference, maker=draft.maker, at=timezone.now())
+        return submit.submit(reference=draft.reference, maker=draft.maker, at=timezone.now())
 
     def approved() -> Transfer:
         return h.decide(submitted(), checker)
@@ -58,6 +58,7 @@ def everything(
     reminders.doubts(timezone.now() + 12 * h.HOUR)
     order = h.stopped(overdue, operator)
     h.decide(submitted(), checker)  # approved, and held by the stop
+    reminders.unreviewed_stops(timezone.now() + 25 * h.HOUR)
     h.released(order, operator, operator2)
     h.log_broken()
     return list(Notice.objects.all())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from tests.house import set_up
 from tests.journeys.conftest import short_calls as short_calls  # a fixture
 from treasury.controls import bands
 from treasury.controls.wanted import Wanted
@@ -82,7 +83,7 @@ def further(connection: Connection) -> Callable[[str], Account]:
     """A further account of the connection, as our rows have it: no venue knows it."""
 
     def make(address: str) -> Account:
-        return Account.objects.create(connection=connection, address=address, kind="UNIFIED", title=address.title())
+        return set_up(connection=connection, address=address, kind="UNIFIED", title=address.title())
 
     return make
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from connectors.core.errors import Uncertain
 from connectors.core.protocol import Challenge, Receipt
+from tests.house import set_policy, set_up
 from tests.rebalancing.conftest import LONG, Holds, SetBand
 from treasury.audit.record import Machine
 from treasury.balances.moved import CLOCKS_APART
@@ -267,8 +268,8 @@ def test_free_is_never_more_than_a_new_draft_may_use(
         assert stands()["UNIFIED"].free <= (guards.usable(held) or 0)
 
 
-def test_the_floor_of_the_house_counts_where_it_is_higher(banded: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "FLOORS", {"USDT": Decimal(800)})
+def test_the_floor_of_the_house_counts_where_it_is_higher(banded: None) -> None:
+    set_policy(floors={"USDT": "800"})
     assert stands()["UNIFIED"].free == 200
 
 
@@ -342,7 +343,7 @@ def test_many_groups_cost_no_more_queries_than_one(
     with CaptureQueriesContext(database) as few:
         assert len(drift.read(timezone.now())) == 1
     for number in range(6):
-        account = Account.objects.create(connection=connection, address=f"A{number}", kind="FUND", title=f"A {number}")
+        account = set_up(connection=connection, address=f"A{number}", kind="FUND", title=f"A {number}")
         for asset in ("USDT", "BTC", "ETH"):
             holds(account, "7", asset=asset)
             set_band(account, "0", "1", "5", asset=asset)

@@ -9,11 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.house import set_policy
 from treasury.controls import bands
 from treasury.controls.wanted import Terms, Wanted
 from treasury.models import Account, Balance, User
@@ -216,9 +216,7 @@ def test_what_nobody_stated_of_an_account_by_hand_is_not_0(db: None, fund: Accou
     assert feasible.held_by([fund])(fund, "NEVER") is None
 
 
-def test_the_houses_floor_counts_where_it_is_more(
-    db: None, fund: Account, unified: Account, monkeypatch: pytest.MonkeyPatch, at: datetime
-) -> None:
-    monkeypatch.setattr(settings, "FLOORS", {"USDT": D(600)})
+def test_the_houses_floor_counts_where_it_is_more(db: None, fund: Account, unified: Account, at: datetime) -> None:
+    set_policy(floors={"USDT": "600"})
     (one,) = feasible.outlooks({(fund.pk, "USDT"): replace(PLAIN, maximum=D(500), floor=D(10))})
     assert "must keep 600 USDT" in one.unmet

@@ -20,7 +20,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from connectors.core.protocol import Receipt
-from tests.conftest import person
+from tests.house import person
 from tests.models.attack import guards_asleep, sql
 from tests.rebalancing.conftest import LONG, Holds, SetBand
 from treasury import tasks, venues

@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from connectors.core import discovery
 from connectors.simulators.core import Simulator, names, serve
-from tests.conftest import SETUP, login_at, say_yes
+from tests.conftest import login_at, say_yes
+from tests.house import connect
 from treasury import venues
 from treasury.balances import typed
 from treasury.balances.refresh import refresh
@@ -30,12 +31,11 @@ def desk(name: str = "By hand") -> Connection:
     """Whichever venue says of itself that people move its money."""
     venue = next(iter(venues.by_hand()))
     declared = discovery.venue(venue)
-    return connections.connect(
+    return connect(
         name=name,
         venue=venue,
         environment=next(iter(declared.hosts)),
         credentials=dict.fromkeys(declared.required_credential_names(), name),
-        by=SETUP,
         at=timezone.now(),
     )
 

@@ -14,6 +14,8 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from tests.house import deactivate, give
+from treasury.controls.roles import CHECKERS
 from treasury.models import Decision, State, Transfer, User
 from treasury.transfers import access, approve, cancel, submit
 
@@ -103,7 +105,7 @@ def test_a_maker_who_became_a_checker_cannot_approve_their_own(
     submitted: Callable[..., Transfer], maker: User, checker: User
 ) -> None:
     transfer = submitted()
-    maker.groups.set(checker.groups.all())
+    give(maker, CHECKERS)
     with pytest.raises(access.NotAllowed, match="You drafted this"):
         say_yes(transfer, maker)
 
@@ -116,7 +118,7 @@ def test_a_superuser_without_the_role_cannot_approve(submitted: Callable[..., Tr
 
 def test_a_deactivated_checker_cannot_approve(submitted: Callable[..., Transfer], checker: User) -> None:
     transfer = submitted()
-    User.objects.filter(pk=checker.pk).update(is_active=False)
+    deactivate(checker)
     with pytest.raises(access.NotAllowed):
         say_yes(transfer, checker)
 

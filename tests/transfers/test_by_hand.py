@@ -9,13 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from connectors.core import discovery
 from connectors.simulators.core import names
 from tests.conftest import release
+from tests.house import give, set_policy
 from tests.models.attack import NOT_ALLOWED, guards_asleep, refused, sql
 from tests.transfers import hands
 from tests.transfers.hands import Apart, agree, approved, asked, draft_of, say, ticked
@@ -23,6 +23,7 @@ from treasury import tasks, venues
 from treasury.balances.movements import CALM
 from treasury.balances.refresh import NotRead, ask, refresh
 from treasury.controls import changes, connections, stops
+from treasury.controls.roles import CHECKERS
 from treasury.models import (
     Account,
     AuditEntry,
@@ -298,32 +299,34 @@ def test_before_it_is_asked_for_the_sources_own_venue_is_read(
 
 
 def test_what_waits_to_be_done_counts_towards_the_days_limit(
-    apart: Apart, waiting: Transfer, maker: User, checker: User, checker2: User, monkeypatch: pytest.MonkeyPatch
+    apart: Apart, waiting: Transfer, maker: User, checker: User, checker2: User
 ) -> None:
-    monkeypatch.setattr(settings, "DAILY_LIMITS", {"*": Decimal(20)})
     second = approved(draft_of(apart, maker, "10"), checker, checker2)
+    set_policy(limits=[{"of": "connection", "most": "20"}])
     assert asked(second).state == State.APPROVED
     assert "would pass the limit" in second.held
 
 
 def test_what_waits_for_longer_than_a_day_still_counts_towards_the_days_limit(
-    waiting: Transfer, apart: Apart, maker: User, checker: User, checker2: User, monkeypatch: pytest.MonkeyPatch
+    waiting: Transfer, apart: Apart, maker: User, checker: User, checker2: User
 ) -> None:
-    monkeypatch.setattr(settings, "DAILY_LIMITS", {"*": Decimal(20)})
     asleep("UPDATE treasury_attempt SET claimed_at = claimed_at - interval '25 hours'")
-    second = asked(approved(draft_of(apart, maker, "10"), checker, checker2))
+    second = approved(draft_of(apart, maker, "10"), checker, checker2)
+    set_policy(limits=[{"of": "connection", "most": "20"}])
+    second = asked(second)
     assert second.state == State.APPROVED, "both may be done today"
     assert second.due_at is not None
     assert timedelta(0) < second.due_at - timezone.now() <= attempts.HELD_AGAIN, "nobody knows when that ends"
 
 
 def test_the_days_limit_counts_an_asset_in_any_spelling(
-    wallets: list[Account], maker: User, checker: User, checker2: User, monkeypatch: pytest.MonkeyPatch
+    wallets: list[Account], maker: User, checker: User, checker2: User
 ) -> None:
-    monkeypatch.setattr(settings, "DAILY_LIMITS", {"USDT": Decimal(20)})
     upper, lower, third = wallets
     assert asked(ready(upper, third, "15", maker, checker, checker2)).state == State.CONFIRMING
-    second = asked(ready(lower, third, "16", maker, checker, checker2))
+    second = ready(lower, third, "16", maker, checker, checker2)
+    set_policy(limits=[{"of": "connection", "assets": ["USDT"], "most": "20"}])
+    second = asked(second)
     assert (second.asset, second.state) == ("usdt", State.APPROVED)
     assert "would pass the limit" in second.held
 
@@ -357,7 +360,7 @@ def test_neither_the_proposer_nor_the_maker_nor_a_bystander_confirms(
     for person in (checker, operator, auditor, maker):
         with pytest.raises(changes.MayNotChange):
             agree(change, waiting, person)
-    maker.groups.add(*checker.groups.all())  # a maker who may decide on others' transfers
+    give(maker, CHECKERS)  # a maker who may decide on others' transfers
     with pytest.raises(changes.MayNotChange, match="You drafted this transfer"):
         agree(change, waiting, maker)
     agree(change, waiting, checker2)
@@ -603,11 +606,9 @@ def test_past_its_deadline_it_is_money_at_risk_and_never_expires(
     assert ticked(waiting, OVER).state == State.SETTLED, "however late, it is recorded"
 
 
-def test_no_stop_no_limit_and_no_hour_undoes_what_was_done(
-    waiting: Transfer, operator: User, checker: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_stop_no_limit_and_no_hour_undoes_what_was_done(waiting: Transfer, operator: User, checker: User) -> None:
     stops.stop(everything=True, reason="drill", by=operator, at=timezone.now())
-    monkeypatch.setattr(settings, "DAILY_LIMITS", {"*": Decimal(1)})
+    set_policy(limits=[{"of": "connection", "most": "1"}])
     agree(say(waiting, operator), waiting, checker)
     assert waiting.expires_at is not None
     assert ticked(waiting, timedelta(days=3)).state == State.SETTLED

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from connectors.core.errors import Refused, TryLater, Uncertain
 from connectors.core.protocol import Receipt
+from tests.house import take
 from treasury.models import Account, Notice, Transfer, User
 from treasury.transfers import attempts, contradictions, dispatch, exposure, queries, reminders, settle
 from treasury.web import context, overview
@@ -164,7 +165,7 @@ def test_the_tile_grows_loud_when_people_are_told(approved: Make, operator: User
 
 
 def test_without_a_role_nothing_is_counted(mixture: list[Transfer], operator: User, rf: RequestFactory) -> None:
-    operator.groups.clear()
+    take(operator)
     request = rf.get("/")
     request.user = User.objects.get(pk=operator.pk)
     assert context.gathered(request)["risk_count"] == 0

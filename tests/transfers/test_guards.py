@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import connection as database
 from django.utils import timezone
 
 from connectors.simulators.core import Simulator
 from tests.conftest import release
+from tests.house import deactivate, give, set_policy, take, treat
 from tests.transfers import hands
 from treasury import venues
 from treasury.audit.record import Machine
@@ -24,12 +25,14 @@ from treasury.controls.roles import CHECKERS
 from treasury.controls.wanted import Wanted
 from treasury.models import (
     Account,
+    Assessment,
     Attempt,
     AuditEntry,
     Balance,
     Connection,
     Contradiction,
     Decision,
+    Policy,
     State,
     StopOrder,
     Transfer,
@@ -38,6 +41,16 @@ from treasury.models import (
 from treasury.transfers import approve, attempts, dispatch, draft, guards
 
 pytestmark = pytest.mark.django_db
+
+
+@contextmanager
+def past_the_guards() -> Iterator[None]:
+    with database.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET LOCAL session_replication_role = replica")
+    yield
+    with database.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = origin")
 
 
 def claim(transfer: Transfer, at: datetime | None = None) -> Transfer:
@@ -141,22 +154,24 @@ def test_a_transfer_that_settled_after_the_reading_lowers_it_too(
 
 def test_an_approver_who_lost_the_role_does_not_count(approved: Callable[..., Transfer], checker: User) -> None:
     transfer = approved()
-    checker.groups.clear()
+    take(checker)
     assert claim(transfer).state == State.SUBMITTED
     assert "1 of checkers must approve, and 0 of those who did may still do so" in transfer.outcome
 
 
 def test_a_deactivated_approver_does_not_count(approved: Callable[..., Transfer], checker: User) -> None:
     transfer = approved()
-    User.objects.filter(pk=checker.pk).update(is_active=False)
+    deactivate(checker)
     assert claim(transfer).state == State.SUBMITTED
 
 
 def test_another_login_behind_the_connection_raises_the_alarm_and_stops_it(
     approved: Callable[..., Transfer], connection: Connection
 ) -> None:
+    """Somebody with the database's own rights changed what a connection keeps."""
     transfer = approved()
-    Connection.objects.filter(pk=connection.pk).update(login="someone-else")
+    with past_the_guards():
+        Connection.objects.filter(pk=connection.pk).update(login="someone-else")
     claim(transfer)
     assert transfer.state == State.APPROVED
     assert "not the one that was approved" in transfer.held
@@ -176,32 +191,27 @@ def test_words_changed_past_the_database_guard_are_not_sent(
         "source": {"source": fund, "destination": unified},
         "destination": {"source": fund, "destination": unified},
     }[column]
-    with database.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("SET LOCAL session_replication_role = replica")
-    Transfer.objects.filter(pk=transfer.pk).update(**changed)
-    with database.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = origin")
+    with past_the_guards():
+        Transfer.objects.filter(pk=transfer.pk).update(**changed)
     claim(transfer)
     assert transfer.state == State.APPROVED
     assert "not the one that was approved" in transfer.held
 
 
-def test_the_days_limit_holds_it(approved: Callable[..., Transfer], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "DAILY_LIMITS", {"USDT": Decimal(100)})
-    first, second = approved(amount="60"), approved(amount="60")
+def test_the_days_limit_holds_it(approved: Callable[..., Transfer]) -> None:
+    first, second, third = approved(amount="60"), approved(amount="60"), approved(amount="40")
+    set_policy(limits=[{"of": "connection", "assets": ["USDT"], "most": "100"}])
     assert dispatch.claim(reference=first.reference, at=timezone.now()) is not None
     claim(second)
     assert second.state == State.APPROVED
     assert "pass the limit of 100" in second.held
-    third = approved(amount="40")
     assert dispatch.claim(reference=third.reference, at=timezone.now()) is not None
 
 
 def test_a_quiet_account_that_somebody_else_moved_sends_it_back(
     approved: Callable[..., Transfer], unified: Account
 ) -> None:
-    Account.objects.filter(pk=unified.pk).update(quiet=True)
+    treat(unified, quiet=True)
     transfer = approved()
     Balance.objects.filter(account=unified, asset="USDT").update(total="990", movable="990")
     claim(transfer)
@@ -212,7 +222,7 @@ def test_a_quiet_account_that_somebody_else_moved_sends_it_back(
 def test_our_own_movement_of_a_quiet_account_is_no_surprise(
     approved: Callable[..., Transfer], unified: Account, venue: Simulator
 ) -> None:
-    Account.objects.filter(pk=unified.pk).update(quiet=True)
+    treat(unified, quiet=True)
     first, second = approved(amount="100"), approved(amount="50")
     dispatch.dispatch(reference=first.reference, now=timezone.now)
     dispatch.dispatch(reference=second.reference, now=timezone.now)
@@ -376,8 +386,8 @@ def test_the_role_that_must_decide_is_checkers(approved: Callable[..., Transfer]
 # -- what must stay, and what came first ---------------------------------------------------------------------
 
 
-def test_a_floor_is_never_crossed(approved: Callable[..., Transfer], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "FLOORS", {"USDT": Decimal(990)})
+def test_a_floor_is_never_crossed(approved: Callable[..., Transfer]) -> None:
+    set_policy(floors={"USDT": "990"})
     exactly, too_much = approved(amount="10"), approved(amount="10.00000001")
     assert "must keep 990 USDT, and 10 are above that" in claim(too_much).outcome
     assert too_much.state == State.SUBMITTED
@@ -402,11 +412,9 @@ def test_the_floor_of_a_band_is_never_crossed_either(
     assert dispatch.claim(reference=exactly.reference, at=timezone.now()) is not None
 
 
-def test_the_larger_of_both_floors_counts(
-    unified: Account, fund: Account, maker: User, checker: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_larger_of_both_floors_counts(unified: Account, fund: Account, maker: User, checker: User) -> None:
     held = unified.balances.get(asset="USDT")
-    monkeypatch.setattr(settings, "FLOORS", {"USDT": Decimal(100)})
+    set_policy(floors={"usdt": "100"})
     for floor, left in (("40", 900), ("250.5", Decimal("749.5")), ("5000", 0)):
         banded(unified, floor, maker, checker)
         assert guards.usable(held) == left
@@ -437,10 +445,10 @@ def test_what_the_venue_may_have_already_is_not_sent(approved: Callable[..., Tra
 
 
 def test_a_draft_is_told_what_is_spoken_for(
-    drafted: Callable[..., Transfer], approved: Callable[..., Transfer], monkeypatch: pytest.MonkeyPatch
+    drafted: Callable[..., Transfer], approved: Callable[..., Transfer]
 ) -> None:
     """Reservations lower what a new draft may use: what is on its way, what is approved, and what must stay."""
-    monkeypatch.setattr(settings, "FLOORS", {"USDT": Decimal(100)})
+    set_policy(floors={"*": "100"})
     assert dispatch.claim(reference=approved(amount="200").reference, at=timezone.now()) is not None
     approved(amount="300")
     assert draft.more_than_movable(drafted(amount="400")) is None
@@ -455,3 +463,54 @@ def test_a_contradicted_approval_is_reserved_once(approved: Callable[..., Transf
     Contradiction.objects.create(transfer=transfer, at=at, words="the venue has a record under its key")
     held = transfer.source.balances.get(asset="USDT")
     assert guards.usable(held) == 700
+
+
+@pytest.mark.parametrize(
+    ("tampered", "words"),
+    [
+        (lambda asked: {"answer": asked.answer.replace("asks for", "asked for")}, "reckoned again"),
+        (lambda asked: {"circumstances": asked.circumstances.replace('"USDT"', '"BTC"')}, "reckoned again"),
+        (lambda asked: {"circumstances": "{"}, "reckoned again"),
+        (lambda asked: {"round": 7}, "nothing says what the policy answered"),
+    ],
+)
+def test_an_answer_that_does_not_hold_raises_the_alarm_and_sends_nothing(
+    approved: Callable[..., Transfer], tampered: Callable[[Assessment], dict[str, Any]], words: str
+) -> None:
+    """As if somebody had got past every guard of the database."""
+    set_policy(rules=[{"name": "USDT", "when": {"assets": ["USDT"]}, "demands": {CHECKERS: 1}}])
+    transfer = approved()
+    asked = transfer.assessments.get()
+    with past_the_guards():
+        Assessment.objects.filter(pk=asked.pk).update(**tampered(asked))
+    transfer = claim(transfer)
+    assert transfer.state == State.APPROVED
+    assert words in transfer.held
+    assert StopOrder.objects.filter(connection=transfer.connection).exists()
+
+
+def test_a_version_whose_text_was_changed_raises_the_alarm_and_sends_nothing(approved: Callable[..., Transfer]) -> None:
+    transfer = approved()
+    asked = transfer.assessments.select_related("policy").get()
+    with past_the_guards():
+        Policy.objects.filter(pk=asked.policy_id).update(text=asked.policy.text + " ")
+    transfer = claim(transfer)
+    assert transfer.held == f"the text of {asked.policy} is not the one that was agreed on"
+
+
+def test_demands_that_are_not_the_answers_raise_the_alarm(approved: Callable[..., Transfer]) -> None:
+    set_policy(rules=[{"name": "All", "demands": {CHECKERS: 1, "leads": 1}}])
+    lead = User.objects.get(username="checker")
+    give(lead, "leads")
+    transfer = approved()
+    with past_the_guards():
+        transfer.demands.filter(group="leads").delete()
+    assert "reckoned again" in claim(transfer).held
+
+
+def test_what_was_submitted_before_there_were_policies_needs_no_answer(approved: Callable[..., Transfer]) -> None:
+    transfer = approved()
+    with past_the_guards():
+        transfer.assessments.all().delete()
+        Policy.objects.update(at=timezone.now())
+    assert guards.same_answer(transfer, timezone.now()) is None

@@ -12,13 +12,12 @@ from django.utils import timezone
 
 from connectors.core.errors import Uncertain
 from connectors.simulators.core import Simulator, serve
-from tests.conftest import SETUP
+from tests.house import connect
 from tests.transfers import hands
 from treasury import tasks, venues
 from treasury.balances import typed
 from treasury.balances.moved import has_moved
 from treasury.balances.refresh import refresh
-from treasury.controls.connections import connect
 from treasury.models import Account, AuditEntry, Basis, CallWindow, Connection, Match, State, Transfer, User
 from treasury.transfers import (
     approve,
@@ -167,7 +166,7 @@ def login(db: None, xt: Simulator) -> Connection:
     xt.set_balance("SPOT", "usdt", "1000")
     xt.set_balance("LEVER:btc_usdt", "usdt", "1000")
     words = {"venue": "xt", "environment": "production", "credentials": xt.credentials}
-    made = connect(name="XT main", by=SETUP, at=timezone.now(), **words)  # type: ignore[arg-type]
+    made = connect(name="XT main", at=timezone.now(), **words)  # type: ignore[arg-type]
     refresh(connection=made, at=timezone.now())
     return made
 

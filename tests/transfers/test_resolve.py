@@ -13,7 +13,7 @@ from django.utils import timezone
 from connectors.core.errors import Refused, TryLater, Uncertain
 from connectors.core.protocol import Receipt
 from connectors.core.protocol import State as Found
-from tests.conftest import person
+from tests.house import deactivate, give, person
 from tests.transfers.doubts import EMPTY, PERHAPS, concluded, later, note, resolved, says, unsettled
 from treasury.balances.moved import has_moved
 from treasury.controls import changes
@@ -93,7 +93,7 @@ def test_nobody_confirms_their_own_proposal(doubtful: Transfer, checker2: User) 
 
 def test_a_maker_does_not_confirm_even_as_a_checker(doubtful: Transfer, operator: User) -> None:
     asked = propose(doubtful, operator)
-    doubtful.maker.groups.add(*person("other", CHECKERS).groups.all())
+    give(doubtful.maker, CHECKERS)
     with pytest.raises(changes.MayNotChange, match="You drafted"):
         confirm(doubtful, asked, doubtful.maker)
     doubtful.refresh_from_db()
@@ -186,14 +186,14 @@ def test_a_proposal_by_somebody_who_may_no_longer_propose_is_not_confirmed(
     doubtful: Transfer, maker2: User, checker2: User
 ) -> None:
     asked = propose(doubtful, maker2)
-    User.objects.filter(pk=maker2.pk).update(is_active=False)
+    deactivate(maker2)
     with pytest.raises(changes.MayNotChange, match="may no longer propose"):
         confirm(doubtful, asked, checker2)
 
 
 def test_a_maker_does_not_even_decline_what_others_say_of_their_own(doubtful: Transfer, operator: User) -> None:
     asked = propose(doubtful, operator)
-    doubtful.maker.groups.add(*person("other", CHECKERS).groups.all())
+    give(doubtful.maker, CHECKERS)
     with pytest.raises(changes.MayNotChange, match="You drafted"):
         changes.decline(change_id=asked.pk, by=doubtful.maker, reason="no", at=timezone.now())
 
@@ -370,7 +370,7 @@ def test_two_people_close_it_with_a_correction_and_the_state_stays(
 
 
 def test_the_maker_does_not_close_it(contradicted: Transfer, operator: User) -> None:
-    contradicted.maker.groups.add(*person("other", CHECKERS).groups.all())
+    give(contradicted.maker, CHECKERS)
     with pytest.raises(changes.MayNotChange, match="You drafted"):
         close(contradicted, operator, contradicted.maker, moved=True)
     assert contradicted.contradictions.filter(closed_at=None).exists()

@@ -6,15 +6,16 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
 
 from connectors.core.errors import Refused, TryLater, Uncertain
 from connectors.core.protocol import Receipt, Standing
 from connectors.core.protocol import State as Found
 from connectors.simulators.core import Simulator
+from tests.house import set_policy
 from treasury.audit.record import Machine
 from treasury.controls import stops
+from treasury.controls.roles import CHECKERS
 from treasury.models import AuditEntry, Kind, State, Transfer, User
 from treasury.transfers import attempts, dispatch, draft, settle
 
@@ -214,8 +215,8 @@ def test_no_resend_past_the_venues_memory_of_keys(doubtful: Transfer) -> None:
     assert settle.claim_resend(reference=doubtful.reference, at=first.claimed_at + timedelta(hours=24)) is None
 
 
-def test_no_resend_past_its_expiry(approved: Callable[..., Transfer], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "APPROVAL_EXPIRES_AFTER", timedelta(minutes=10))
+def test_no_resend_past_its_expiry(approved: Callable[..., Transfer]) -> None:
+    set_policy(rules=[{"name": "All", "demands": {CHECKERS: 1}, "expires_hours": 1}])
     transfer = concluded(approved(), Uncertain("Perhaps."))
     assert transfer.expires_at is not None
     assert empty_searches(transfer, 3)

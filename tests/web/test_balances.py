@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from connectors.simulators.core import Simulator
 from tests.balances.kept import keep
-from tests.conftest import person
+from tests.house import bare_connection, person, set_up, treat
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.balances.refresh import refresh
 from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
@@ -37,11 +37,11 @@ THIN = "\u202f"
 
 
 def login(name: str, *addresses: str, venue: str = "bybit") -> Connection:
-    made = Connection.objects.create(
+    made = bare_connection(
         name=name, venue=venue, environment="mainnet", login=name, credentials="-", created_at=NOON - 200 * DAY
     )
     for address in addresses:
-        Account.objects.create(connection=made, address=address, kind=address, title=address.capitalize())
+        set_up(connection=made, address=address, kind=address, title=address.capitalize())
     return made
 
 
@@ -266,7 +266,7 @@ def test_the_file_has_a_row_for_each_number_with_its_own_time_and_says_what_is_n
 def test_no_cell_is_a_formula_and_no_number_is_a_text(sign_in: SignIn, maker: User, first: Connection) -> None:
     evil = ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "＝1", "plain"]
     for place, title in enumerate(evil):
-        Account.objects.create(connection=first, address=f"A{place}", kind="x", title=title)
+        set_up(connection=first, address=f"A{place}", kind="x", title=title)
     told = {f"A{place}": {"=X": "-5"} for place in range(len(evil))}
     keep(first, NOON - HOUR, FUND={}, UNIFIED={}, **told)
     rows = [row for row in exported(sign_in(maker)) if row["account address"].startswith("A")]
@@ -278,7 +278,7 @@ def test_no_cell_is_a_formula_where_lines_are_split_at_semicolons(
     sign_in: SignIn, maker: User, first: Connection
 ) -> None:
     """Neither a title nor what a venue gave as its problem, which stands behind words of ours."""
-    Account.objects.filter(address="FUND").update(title="x;=HYPERLINK(1)")
+    treat(Account.objects.get(address="FUND"), title="x;=HYPERLINK(1)")
     made = keep(first, NOON - MINUTE, FUND={"USDT": None}, UNIFIED={})
     holdings = {**made.holdings, "FUND": {"USDT": {"total": None, "movable": None, "problem": "down; =1+1;@x"}}}
     Snapshot.objects.create(connection=first, at=NOON, holdings=holdings)

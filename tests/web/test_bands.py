@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from tests.house import put_forward, set_up, take
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from tests.web.test_pages import works_alone
 from treasury.controls import bands, bands_csv, changes, wanted
@@ -107,7 +108,7 @@ def test_what_cannot_be_read_is_not_0_and_not_inside(
 
 
 def test_without_a_role_there_is_nothing(sign_in: SignIn, connection: Connection, maker: User) -> None:
-    maker.groups.clear()
+    take(maker)
     client = sign_in(maker)
     for address in (HERE, EDIT, IMPORT, EXPORT, group(connection)):
         assert client.get(address).status_code == 403, address
@@ -121,7 +122,7 @@ def test_checkers_and_auditors_read_and_do_not_propose(
         assert client.get(HERE).status_code == 200
         assert client.post(group(connection), filled(fund, minimum="1", target="1")).status_code == 403
         assert client.post(IMPORT, {"text": f"{HEAD}\n{ROW}"}).status_code == 403
-    assert not Change.objects.exists()
+    assert not put_forward().exists()
     assert {(who, action) for who, action, _ in refused()} == {("checker", "bands.set"), ("auditor", "bands.set")}
 
 
@@ -152,7 +153,7 @@ def test_a_maker_proposes_a_band_and_a_checker_confirms_it_on_the_page_of_change
 ) -> None:
     client = sign_in(maker)
     response = client.post(group(connection), filled(fund, minimum="100", target="300", maximum="500", floor="50"))
-    change = Change.objects.get()
+    change = put_forward().get()
     assert (response.status_code, response.url) == (303, f"{HERE}#change-{change.pk}")
     shown = sign_in(checker).get("/changes/")
     words = words_of(shown, f"change-{change.pk}")
@@ -172,7 +173,7 @@ def test_a_change_says_what_was_and_what_it_becomes(
 ) -> None:
     applied(usdt(fund, "100", "300", maximum="500"))
     sign_in(maker).post(group(connection), filled(fund, minimum="200", target="300", largest="9", direction="takes"))
-    change = Change.objects.get(ruling=None)
+    change = put_forward().get(ruling=None)
     assert (
         "Bybit main · Funding (FUND), USDT: minimum 100 becomes 200; maximum 500 becomes no limit; largest transfer "
         "none becomes 9; direction gives and takes becomes only takes."
@@ -201,14 +202,14 @@ def test_check_says_whether_it_can_be_met_and_proposes_nothing(
     text = far.content.decode().replace("\u202f", " ")
     assert "The minimums of USDT at Bybit main add up to 1 200, and its accounts hold 1 000" in text
     assert 'value="1200"' in text, "what was typed stays"
-    assert not Change.objects.exists()
+    assert not put_forward().exists()
 
 
 def test_whoever_confirms_reads_that_it_cannot_be_met(
     sign_in: SignIn, connection: Connection, fund: Account, maker: User, checker: User
 ) -> None:
     sign_in(maker).post(group(connection), filled(fund, minimum="1200", target="1300"))
-    change = Change.objects.get()
+    change = put_forward().get()
     for address, part in (("/changes/", f"change-{change.pk}"), (f"/bands/changes/{change.pk}/", "bands-change")):
         words = words_of(sign_in(checker).get(address), part)
         assert words.count("Lower a minimum by 200, or bring 200 in.") == 1, address
@@ -231,7 +232,7 @@ def test_each_mistake_stands_beside_its_cell_and_keeps_what_was_typed(
         assert by_id(page, f"id_account-{account.pk}-{name}").get("aria-invalid") == "true"
     assert by_id(page, f"id_account-{fund.pk}-minimum").get("value") == "1,5"
     assert "Funding, minimum: Write it without commas" in words_of(response, "bands-edit")
-    assert not Change.objects.exists()
+    assert not put_forward().exists()
 
 
 def test_a_reason_is_asked_for_and_a_second_proposal_waits_for_the_first(
@@ -243,7 +244,7 @@ def test_a_reason_is_asked_for_and_a_second_proposal_waits_for_the_first(
     assert (bare.status_code, "Say why" in words_of(bare, "bands-edit")) == (422, True)
     assert client.post(group(connection), said).status_code == 303
     assert client.post(group(connection), said).status_code == 303, "a double click"
-    assert Change.objects.count() == 1
+    assert put_forward().count() == 1
     second = sign_in(maker2).post(group(connection), filled(fund, minimum="2", target="2"))
     assert second.status_code == 422
     assert "Another proposal for Funding and USDT of Bybit main waits" in words_of(second, "bands-edit")
@@ -254,7 +255,7 @@ def test_a_band_is_removed_by_its_box(
 ) -> None:
     applied(usdt(fund, "1", "2"))
     sign_in(maker).post(group(connection), filled(fund, removed="on"))
-    change = Change.objects.get(ruling=None)
+    change = put_forward().get(ruling=None)
     said = "Bybit main · Funding (FUND), USDT: the band is removed; it was minimum 1, target 2, maximum no limit"
     assert said in words_of(sign_in(checker).get("/changes/"), f"change-{change.pk}")
     sign_in(checker).post(f"/changes/{change.pk}/confirm/", {"digest": change.digest})
@@ -351,7 +352,7 @@ def test_what_was_imported_is_exported_as_the_same_text(
     looked = preview(client, text)
     assert "4 new, 0 changed, 0 removed, 0 as they are" in words_of(looked, "bands-import")
     assert client.post(IMPORT, {**hidden(looked), "reason": "New desk"}).status_code == 303
-    change = Change.objects.get()
+    change = put_forward().get()
     bands.confirm(change_id=change.pk, by=checker, digest=change.digest, at=timezone.now())
     answer = client.get(EXPORT)
     assert answer.content.decode() == text
@@ -381,7 +382,7 @@ def test_a_preview_tells_new_changed_removed_and_as_they_are_apart(
     assert "1 new, 1 changed, 1 removed, 1 as they are" in words
     assert "Bybit main · Funding (FUND), USDT: minimum 100 becomes 150." in words
     assert "Bybit main · Funding (FUND), BTC: the band is removed" in words
-    assert not Change.objects.filter(ruling=None).exists()
+    assert not put_forward().filter(ruling=None).exists()
 
 
 @pytest.mark.parametrize(
@@ -417,7 +418,7 @@ def test_what_is_wrong_in_a_file_is_said_of_its_cell(
         response = sign_in(maker).post(IMPORT, said)
         assert response.status_code == 422
         assert sentence in words_of(response, "bands-import")
-    assert not Change.objects.exists()
+    assert not put_forward().exists()
 
 
 def test_all_that_is_wrong_in_a_file_is_said_at_once(sign_in: SignIn, connection: Connection, maker: User) -> None:
@@ -461,11 +462,11 @@ def test_only_what_was_looked_at_is_proposed(
     response = client.post(IMPORT, looked)
     assert response.status_code == 409
     assert "minimum 1 becomes 100" in words_of(response, "bands-import")
-    assert not Change.objects.filter(ruling=None).exists()
+    assert not put_forward().filter(ruling=None).exists()
     assert [action for _, action, _ in refused()] == ["bands.set"] * 4
     assert client.post(IMPORT, hidden(response) | {"reason": " "}).status_code == 422
     assert client.post(IMPORT, hidden(response) | {"reason": "x"}).status_code == 303
-    assert Change.objects.filter(ruling=None).count() == 1
+    assert put_forward().filter(ruling=None).count() == 1
 
 
 def test_a_browsers_line_ends_are_the_same_text(sign_in: SignIn, connection: Connection, maker: User) -> None:
@@ -479,7 +480,7 @@ def test_a_browsers_line_ends_are_the_same_text(sign_in: SignIn, connection: Con
 def test_a_spreadsheet_runs_nothing_that_is_exported(
     sign_in: SignIn, applied: Apply, fund: Account, unified: Account, maker: User, address: str
 ) -> None:
-    fund = Account.objects.create(connection=fund.connection, address=address, kind="FUND", title="Another")
+    fund = set_up(connection=fund.connection, address=address, kind="FUND", title="Another")
     applied(usdt(fund, "1", "2"))
     text = sign_in(maker).get(EXPORT).content.decode()
     assert f",'{address}," in text
@@ -491,13 +492,13 @@ def test_a_spreadsheet_runs_nothing_that_is_exported(
 def test_a_group_of_132_accounts_fits_into_one_form(
     sign_in: SignIn, connection: Connection, fund: Account, maker: User
 ) -> None:
-    more = [Account(connection=connection, address=f"P{number}", title=f"P{number}", kind="x") for number in range(130)]
-    Account.objects.bulk_create(more)
+    for number in range(130):
+        set_up(connection=connection, address=f"P{number}", title=f"P{number}", kind="x")
     words = filled(fund, minimum="1", target="2")
     empty = {f"account-{each.pk}-{name}": "" for each in connection.accounts.all() for name in wanted.NUMBERS}
     assert len(empty | words) > 1000
     assert sign_in(maker).post(group(connection), empty | words).status_code == 303
-    assert Change.objects.filter(ruling=None).count() == 1
+    assert put_forward().filter(ruling=None).count() == 1
 
 
 def test_two_thousand_rows_are_one_proposal(
@@ -510,7 +511,7 @@ def test_two_thousand_rows_are_one_proposal(
     text = "\n".join(["connection,account,asset,minimum,target", *(f"Bybit main,FUND,{one},0,1" for one in codes)])
     looked = preview(client, text)
     assert client.post(IMPORT, hidden(looked) | {"reason": "All"}).status_code == 303
-    change = Change.objects.get()
+    change = put_forward().get()
     shown = words_of(sign_in(checker).get("/changes/"), f"change-{change.pk}")
     assert "And 1990 more: its own page shows every one." in shown
     assert words_of(client.get(f"/bands/changes/{change.pk}/"), "bands-change").count("a new band") == 2000

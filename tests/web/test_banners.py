@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.conftest import person
+from tests.house import person, take
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.audit.record import Machine
 from treasury.controls import heartbeats, stops
@@ -79,7 +79,7 @@ def test_every_role_sees_it_and_nobody_without_one(sign_in: SignIn, role: str) -
     last_beat(heartbeats.SENDS, timezone.now() - timedelta(hours=1))
     client = sign_in(somebody)
     assert "Nothing is being sent" in header(client)
-    somebody.groups.clear()
+    take(somebody)
     assert "Nothing is being sent" not in header(client)
 
 

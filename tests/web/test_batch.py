@@ -8,15 +8,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import connection as database
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from tests.house import give, person, set_policy
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from tests.web.test_pages import works_alone
 from treasury.controls import stops
+from treasury.controls.roles import CHECKERS
 from treasury.models import (
     Account,
     AuditEntry,
@@ -271,7 +272,7 @@ def test_the_makers_own_is_not_offered_and_cannot_be_decided(
     sign_in: SignIn, three: tuple[Plan, list[Transfer]], maker: User, checker: User, refused: Refused
 ) -> None:
     plan, (one, *_) = three
-    maker.groups.set(checker.groups.all() | maker.groups.all())  # past the verbs: nobody is given both
+    give(maker, CHECKERS)  # past the verbs: nobody is given both
     client = sign_in(maker)
     told = text(client.get(here(plan)))
     assert "Nothing of PL-000001 waits for you." in told
@@ -306,9 +307,9 @@ def test_what_needs_two_says_how_many_have_approved(
     fund: Account,
     checker: User,
     checker2: User,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(settings, "TWO_CHECKERS_ABOVE", {"USDT": Decimal(150)})
+    small = {"name": "Up to 150", "when": {"up_to": "150"}, "demands": {CHECKERS: 1}}
+    set_policy(rules=[small, {"name": "All", "demands": {CHECKERS: 2}}])
     plan, (one, two) = planned(maker, unified, fund, ["100", "200"])
     said = chosen(one, "approve") | chosen(two, "approve") | {"step": "decide"}
     sign_in(checker).post(here(plan), said)
@@ -326,13 +327,13 @@ def test_only_a_checker_decides(
     sign_in: SignIn, three: tuple[Plan, list[Transfer]], maker2: User, auditor: User, refused: Refused, method: str
 ) -> None:
     plan, (one, *_) = three
-    nobody = User.objects.create_user("nobody")
-    for person, sentence in (
+    nobody = person("nobody")
+    for somebody, sentence in (
         (maker2, "Only a checker may decide on transfers."),
         (auditor, "Only a checker may decide on transfers."),
         (nobody, "You hold no role here"),
     ):
-        answer = getattr(sign_in(person), method)(here(plan), chosen(one, "approve") | {"step": "decide"})
+        answer = getattr(sign_in(somebody), method)(here(plan), chosen(one, "approve") | {"step": "decide"})
         assert answer.status_code == 403
         assert sentence in text(answer)
     assert [one[0] for one in refused()] == ["maker2", "auditor", "nobody"]

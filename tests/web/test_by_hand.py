@@ -12,12 +12,13 @@ from django.test import Client
 from django.utils import timezone
 
 from connectors.simulators.core import names
+from tests.house import put_forward
 from tests.transfers import hands
 from tests.transfers.hands import Apart
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.balances import typed
-from treasury.controls import stops
-from treasury.models import Account, Balance, Change, Connection, State, Transfer, User
+from treasury.controls import first_looks, stops
+from treasury.models import Account, Balance, Connection, State, Transfer, User
 from treasury.transfers import by_hand
 
 pytestmark = pytest.mark.django_db
@@ -101,7 +102,7 @@ def test_two_people_say_that_it_was_done(
     assert "take it as moving" in shown
     assert "Cancel transfer" not in shown
     assert client.post(f"{page(waiting)}by-hand/", form(waiting)).status_code == 303
-    change = Change.objects.get(kind=by_hand.DONE)
+    change = put_forward().get(kind=by_hand.DONE)
     assert [one.name for one in change.attachments.all()] == ["proof.txt"]
     assert "Only makers may" not in words(sign_in(auditor), page(waiting))
 
@@ -124,7 +125,7 @@ def test_not_done_it_fails_on_the_page_of_changes(
     sign_in: SignIn, waiting: Transfer, operator: User, checker: User
 ) -> None:
     sign_in(operator).post(f"{page(waiting)}by-hand/", form(waiting, done="no", files=[]))
-    change = Change.objects.get(kind=by_hand.DONE)
+    change = put_forward().get(kind=by_hand.DONE)
     said = {"digest": change.digest, "typed": waiting.reference}
     assert sign_in(checker).post(f"/changes/{change.pk}/confirm/", said).status_code == 303
     assert "Nothing moved. Admin Person and Checker Person say that it was not done." in words(
@@ -150,7 +151,7 @@ def test_what_was_typed_stays_beside_the_mistake(
     assert sentence in shown
     assert ('value="0xfeed"' in shown) == ("record" not in more)
     assert ("Sent at the bank</textarea>" in shown) == ("reason" not in more)
-    assert not Change.objects.filter(kind=by_hand.DONE).exists()
+    assert not put_forward().filter(kind=by_hand.DONE).exists()
 
 
 def test_a_swap_shows_what_a_reload_would(sign_in: SignIn, waiting: Transfer, operator: User, still: object) -> None:
@@ -265,15 +266,14 @@ def test_an_operator_connects_a_desk_by_the_same_form_as_any_venue(
     sign_in: SignIn, operator: User, operator2: User
 ) -> None:
     from treasury import venues
-    from treasury.controls import connections
 
     (venue,) = venues.by_hand()
     declared = venues.declared(venue)
     credentials = {f"credential-{name}": "Vaults" for name in declared.credential_names()}
     said = {"name": "Vaults", "environment": next(iter(declared.hosts)), "reason": "ours", **credentials}
     assert sign_in(operator).post(f"/connections/new/?venue={venue}", said).status_code == 303
-    change = Change.objects.get()
-    connections.look(change_id=change.pk, at=timezone.now())
+    change = put_forward().get()
+    first_looks.look(change_id=change.pk, at=timezone.now())
     answer = sign_in(operator2).post(f"/changes/{change.pk}/confirm/", {"digest": change.digest, "login": "Vaults"})
     assert answer.status_code == 303
     made = Connection.objects.get()
@@ -290,7 +290,7 @@ def test_an_account_is_typed_in_by_one_operator_and_confirmed_by_another(
     assert 'value="DE02"' in wrong.content.decode()
     assert client.post(address, said | {"typed-kind": "nothing", "reason": "ours"}).status_code == 422
     assert client.post(address, said | {"reason": "ours"}).status_code == 303
-    change = Change.objects.get()
+    change = put_forward().get()
     answer = sign_in(operator2).post(f"/changes/{change.pk}/confirm/", {"digest": change.digest})
     assert answer.status_code == 303
     made = desk.accounts.get()
@@ -318,7 +318,7 @@ def test_a_balance_is_stated_with_its_evidence_and_confirmed(
     assert wrong.status_code == 422
     assert 'value="much"' in wrong.content.decode()
     assert client.post(address, said | {"files": [SimpleUploadedFile("s.txt", b"1.25")]}).status_code == 303
-    change = Change.objects.get(kind=typed.STATE)
+    change = put_forward().get(kind=typed.STATE)
     other = sign_in(checker)
     assert "held 1.25 BTC, all of it movable" in words(other, "/changes/")
     assert other.post(f"/changes/{change.pk}/confirm/", {"digest": change.digest}).status_code == 303
@@ -335,7 +335,7 @@ def test_a_moment_with_an_offset_is_that_moment(
     there = when.astimezone(timezone.get_fixed_timezone(offset)).isoformat()
     answer = sign_in(maker).post(f"/connections/{desk.pk}/balances/", stated(wallet, there))
     assert answer.status_code == 303
-    assert Change.objects.get(kind=typed.STATE).words["observed_at"] == when.isoformat()
+    assert put_forward().get(kind=typed.STATE).words["observed_at"] == when.isoformat()
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_a_moment_at_the_ends_of_the_calendar_is_refused_in_words(
     answer = sign_in(maker).post(f"/connections/{desk.pk}/balances/", stated(wallet, moment))
     assert answer.status_code == 422
     assert moment in answer.content.decode()
-    assert not Change.objects.filter(kind=typed.STATE).exists()
+    assert not put_forward().filter(kind=typed.STATE).exists()
 
 
 def stated(wallet: Account, moment: str) -> dict[str, Any]:

@@ -8,18 +8,22 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.db import connection as database
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from connectors.simulators.core import Simulator
-from tests.conftest import person
+from tests.house import give, person
 from tests.web.doubting import contradicted, doubtful
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
-from treasury.controls import changes, connections, stops, uploads
-from treasury.models import Change, Connection, Transfer, User
+from treasury.controls import changes, connections, first_looks, stops, uploads
+from treasury.controls.roles import CHECKERS
+from treasury.models import AuditEntry, Change, Connection, Transfer, User
+from treasury.models.change import ADOPT, BOOTSTRAP, NOBODYS
 from treasury.transfers import contradictions, resolve
 from treasury.web import changes as page
-from treasury.web import proposals
+from treasury.web import governed
+from treasury.web.kinds import KINDS
 
 pytestmark = pytest.mark.django_db
 
@@ -65,7 +69,7 @@ def test_a_maker_who_is_a_checker_too_does_not_find_their_own_transfer_in_the_in
     sign_in: SignIn, approved: Make, operator: User, maker: User, checker: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transfer = doubtful(approved(), monkeypatch)
-    maker.groups.add(*checker.groups.all())
+    give(maker, CHECKERS)
     said = {"moved": True, "reason": "Seen", "typed": transfer.reference}
     resolve.propose(reference=transfer.reference, by=operator, at=timezone.now(), **said)
     assert counted(sign_in(checker)) == "Changes 1 for you"
@@ -171,7 +175,55 @@ def text_of_part(client: Client, place: str, change: Change) -> str:
 
 
 def test_every_kind_that_may_be_proposed_has_its_words_and_its_verb() -> None:
-    assert set(proposals.KINDS) == set(changes.RIGHTS) == set(page.CONFIRM)
+    """And what nobody proposed has its words too."""
+    assert set(KINDS) == set(changes.RIGHTS) | set(NOBODYS)
+    assert set(changes.RIGHTS) == set(page.CONFIRM)
+    assert set(governed.NOBODY) == set(NOBODYS)
+
+
+@pytest.fixture
+def adopted(maker: User) -> Change:
+    """What an upgrade found: in a house that was set up today, only past the guards."""
+    first = Change.objects.get(kind=BOOTSTRAP)
+    with database.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE treasury_change SET kind = %s WHERE id = %s", [ADOPT, first.pk])
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    return Change.objects.get(pk=first.pk)
+
+
+@pytest.mark.parametrize("step", ["confirm", "decline", "withdraw"])
+@pytest.mark.parametrize("which", NOBODYS)
+def test_no_step_is_taken_on_what_nobody_proposed_and_the_attempt_is_in_the_log(
+    sign_in: SignIn, operator: User, request: pytest.FixtureRequest, which: str, step: str
+) -> None:
+    change = request.getfixturevalue("adopted") if which == ADOPT else Change.objects.get(kind=BOOTSTRAP)
+    before = Change.objects.filter(pk=change.pk).values()[0]
+    said = {"digest": change.digest, "reason": "no"}
+    assert sign_in(operator).post(f"/changes/{change.pk}/{step}/", said).status_code == 403
+    assert Change.objects.filter(pk=change.pk).values()[0] == before
+    (tried,) = AuditEntry.objects.filter(result="refused")
+    assert tried.action == (which if step == "confirm" else f"change.{step}")
+
+
+@pytest.mark.parametrize("kind", [*changes.RIGHTS, *NOBODYS])
+def test_whatever_its_kind_a_change_that_the_page_did_not_show_is_refused_and_none_breaks(
+    rf: RequestFactory, operator: User, checker: User, adopted: Change, kind: str
+) -> None:
+    if kind == ADOPT:
+        change = adopted
+    elif kind == BOOTSTRAP:
+        change = Change(pk=adopted.pk, kind=BOOTSTRAP)
+    else:
+        said = {"subject": "transfer:TR-000000", "words": {}, "digest": "1" * 64, "reason": "x"}
+        change = Change.objects.create(kind=kind, proposed_by=operator, proposed_at=timezone.now(), **said)
+        changes.entry(change, by=operator, at=timezone.now(), action="change.propose", facts={})
+    request = rf.post("/", {"digest": "0" * 64, "typed": "TR-000000", "login": "1"})
+    request.user = checker
+    with pytest.raises((changes.MayNotChange, changes.OtherChange)):
+        page.take(request, change, "confirm", timezone.now())
+    change.refresh_from_db(fields=["ruling"])
+    assert change.ruling == (None if kind in changes.RIGHTS else "applied")
 
 
 def test_it_is_confirmed_here_and_the_right_verb_runs(
@@ -218,7 +270,7 @@ def test_a_login_is_connected_only_as_the_venue_and_the_page_said(
     assert "has not said yet whose login this is" in shown
     assert 'hx-trigger="every 5s"' in shown.partition('<main id="main"')[2]
     assert client.post(address, {"digest": change.digest}).status_code == 409
-    look = connections.look(change_id=change.pk, at=at)
+    look = first_looks.look(change_id=change.pk, at=at)
     assert look is not None
     assert not look.problem
     shown = html(client)
@@ -236,7 +288,7 @@ def test_what_the_venue_did_not_say_is_shown_and_cannot_be_confirmed(
     wrong = dict.fromkeys(venue.credentials, "wrong")
     said = {"name": "Two", "venue": "bybit", "environment": "mainnet", "reason": "More"}
     change = connections.propose_connect(credentials=wrong, by=operator, at=at, **said)
-    look = connections.look(change_id=change.pk, at=at)
+    look = first_looks.look(change_id=change.pk, at=at)
     assert look is not None
     assert look.problem
     shown = html(sign_in(operator2))

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from connectors.core import discovery
 from connectors.simulators.core import Simulator
-from tests.conftest import person
+from tests.house import person
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.balances.refresh import NotRead, refresh
 from treasury.controls import stops

@@ -12,11 +12,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from tests.house import bare_connection, set_up
 from tests.web.banded import set_bands
 from tests.web.swap import Page, htmx, page_of, text_of
 from treasury import venues
 from treasury.balances import routes
-from treasury.models import Account, Balance, Connection, Route, State, Transfer, User
+from treasury.models import Account, Balance, Route, State, Transfer, User
 from treasury.transfers import draft as drafting
 
 Refused = Callable[[], list[tuple[str, str, str]]]
@@ -147,10 +148,8 @@ def test_the_warning_is_the_drafts_own(drafted: Make) -> None:
 @pytest.fixture
 def strange(fund: Account) -> Account:
     """An account of another connection."""
-    other = Connection.objects.get(pk=fund.connection_id)
-    other.pk, other.name, other.login = None, "Elsewhere", "other"
-    other.save(force_insert=True)
-    return Account.objects.create(connection=other, address="FUND", kind=fund.kind, title=fund.title)
+    other = bare_connection("Elsewhere", "other")
+    return set_up(connection=other, address="FUND", kind=fund.kind, title=fund.title)
 
 
 def offered(page: Page, name: str = "destination") -> dict[str, list[str]]:
@@ -162,7 +161,7 @@ def offered(page: Page, name: str = "destination") -> dict[str, list[str]]:
 def test_to_offers_what_from_has_a_route_to_and_says_why_not_the_rest(
     sign_in: SignIn, maker: User, unified: Account, fund: Account, strange: Account
 ) -> None:
-    lost = Account.objects.create(connection=unified.connection, address="X", kind="no such kind", title="Vault")
+    lost = set_up(connection=unified.connection, address="X", kind="no such kind", title="Vault")
     client = sign_in(maker)
     everything = {"Bybit main": ["Funding", "Unified Trading", "Vault"], "Elsewhere": ["Funding"]}
     page = page_of(client.get("/transfers/new/"))
@@ -245,7 +244,7 @@ def test_a_change_of_from_gets_the_page_that_a_reload_would(
 
 
 def test_a_title_that_two_accounts_share_comes_with_its_address(sign_in: SignIn, maker: User, fund: Account) -> None:
-    Account.objects.create(connection=fund.connection, address="F2", kind=fund.kind, title=fund.title)
+    set_up(connection=fund.connection, address="F2", kind=fund.kind, title=fund.title)
     page = page_of(sign_in(maker).get("/transfers/new/"))
     assert offered(page)["Bybit main"] == ["Funding F2", "Funding FUND", "Unified Trading"]
 

@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
+from tests.house import deactivate
 from treasury.models import AuditEntry, Connection, Transfer, User
 from treasury.web.urls import urlpatterns
 
@@ -73,7 +74,7 @@ def test_nul_is_refused_of_whoever_is_not_signed_in_or_no_longer_may(db: None, m
     assert Client().get(address).status_code == 400
     client = Client()
     client.force_login(maker)
-    User.objects.update(is_active=False)
+    deactivate(maker)
     assert client.get(address).status_code == 400
 
 
@@ -85,3 +86,10 @@ def test_a_form_without_its_token_is_not_read(maker: User) -> None:
 
 def test_other_strange_characters_are_text_like_any_other(sign_in: SignIn, maker: User) -> None:
     assert sign_in(maker).get("/transfers/", {"text": "\x01 \u202e \ufffd é"}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "a b"])
+@pytest.mark.parametrize("address", ["/", "/sign-in/", "/healthz/", "/no-such-page/"])
+def test_a_forged_host_is_refused_in_words(db: None, host: str, address: str) -> None:
+    answer = Client(raise_request_exception=False).get(address, HTTP_HOST=host)
+    assert answer.status_code == 400 and "Nothing was done." in answer.content.decode()

@@ -13,6 +13,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from connectors.core.errors import Uncertain
+from tests.house import bare_connection, put_forward, set_up
 from tests.web.swap import by_id, page_of
 from treasury.audit.record import Machine
 from treasury.balances import snapshots
@@ -23,7 +24,6 @@ from treasury.models import (
     Account,
     AuditEntry,
     Balance,
-    Change,
     Connection,
     ConnectionHealth,
     StopOrder,
@@ -109,7 +109,7 @@ def test_a_release_takes_two_operators(
     assert sign_in(operator).post(release, {"reason": "Over"}).status_code == 303
     assert sign_in(operator).post(release, {"reason": "Over"}).status_code == 409
     assert sign_in(operator2).post(release, {"reason": "Yes"}).status_code == 409  # proposed already
-    change = Change.objects.get()
+    change = put_forward().get()
     confirm, confirmed = f"/stops/changes/{change.pk}/confirm/", {"digest": change.digest}
     assert sign_in(operator2).post(confirm, confirmed).status_code == 303
     assert sign_in(operator2).post(confirm, confirmed).status_code == 409
@@ -289,7 +289,7 @@ def test_an_account_that_no_reading_names_yet_is_missing_and_no_nothing(
     sign_in: SignIn, connection: Connection, maker: User
 ) -> None:
     """Set up since the last reading; after the next one, which finds nothing in it, it is empty."""
-    new = Account.objects.create(connection=connection, address="FUTURES", title="Newly set up", kind="FUTURES")
+    new = set_up(connection=connection, address="FUTURES", title="Newly set up", kind="FUTURES")
     client = sign_in(maker)
     said = f"Nothing is known of {new}: not read yet, or not readable."
     text = " ".join(by_id(page_of(client.get("/")), "held").text_content().split())
@@ -303,10 +303,10 @@ def test_an_account_that_no_reading_names_yet_is_missing_and_no_nothing(
 def test_what_could_not_be_read_is_missing_where_its_connection_has_shown_it(
     connection: Connection, unified: Account, fund: Account, at: datetime, in_part: bool
 ) -> None:
-    elsewhere = Connection.objects.create(
+    elsewhere = bare_connection(
         name="Other", venue="qonto", environment="mainnet", login="o", credentials="-", created_at=at
     )
-    bank = Account.objects.create(connection=elsewhere, address="IBAN", title="Bank", kind="bank")
+    bank = set_up(connection=elsewhere, address="IBAN", title="Bank", kind="bank")
     Balance.objects.create(account=bank, asset="CHF", total=5, movable=5, observed_at=at)
     Balance.objects.filter(account=fund).delete()
     Balance.objects.create(account=fund, asset="BTC", observed_at=at, problem="no answer")

@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
-from tests.conftest import person
+from tests.house import person
 from tests.web.swap import page_of
 from treasury.controls import stops
 from treasury.models import Connection, Transfer, User

@@ -16,6 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from tests.house import person
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.balances import prices
 from treasury.models import AuditEntry, Balance, Connection, Price, User
@@ -63,7 +64,7 @@ def test_whoever_holds_a_role_sees_prices_and_no_form(
 
 
 def test_nobody_without_a_role_sees_them(sign_in: SignIn, django_user_model: Any) -> None:
-    client = sign_in(django_user_model.objects.create_user("nobody", password="x"))
+    client = sign_in(person("nobody"))
     for page in ("/prices/", "/prices/history/?asset=BTC&currency=EUR", "/prices/export/", "/prices/import/"):
         assert client.get(page).status_code == 403
 

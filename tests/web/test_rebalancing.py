@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.conftest import person
+from tests.house import bare_connection, person, set_up
 from tests.web.banded import set_bands
 from tests.web.swap import by_id, htmx, page_of
 from tests.web.test_swaps import same
@@ -119,10 +119,10 @@ def test_a_draft_of_somebody_else_is_not_told(sign_in: SignIn, banded: None, dra
 def test_each_asset_is_summed_over_all_connections(
     sign_in: SignIn, banded: None, connection: Connection, operator: User, operator2: User, maker: User
 ) -> None:
-    other = Connection.objects.create(
+    other = bare_connection(
         name="Other", venue="bybit", environment="mainnet", login="o", credentials="-", created_at=timezone.now()
     )
-    account = other.accounts.create(address="FUND", kind="FUND", title="Their funding")
+    account = set_up(other, "FUND", title="Their funding")
     Balance.objects.create(account=account, asset="usdt", total="0.5", movable="0.5", observed_at=timezone.now())
     set_bands({account: ("0", "1", "2")}, operator, operator2, asset="usdt")
     page = page_of(sign_in(maker).get(HERE))

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from connectors.simulators.core import Simulator
-from tests.conftest import person
+from tests.house import person, treat
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.balances.refresh import refresh
 from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS
@@ -113,7 +113,7 @@ def test_what_does_not_match_is_listed_with_its_difference_and_leads_to_the_tran
 def test_other_movement_is_exact_and_what_stopped_an_account_is_marked(
     sign_in: SignIn, unified: Account, maker: User, connection: Connection, venue: Simulator
 ) -> None:
-    Account.objects.filter(pk=unified.pk).update(quiet=True)
+    treat(unified, quiet=True)
     venue.set_balance("UNIFIED", "USDT", "12345.678900000000000001")
     refresh(connection=connection, at=timezone.now() + timedelta(seconds=10))
     movement(unified, "-5")

@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from tests.house import bare_connection, person, set_up
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.balances import prices
 from treasury.models import Account, AuditEntry, Balance, Connection, ConnectionHealth, User
@@ -29,7 +30,7 @@ def more(connection: Connection) -> Callable[..., Connection]:
     """Another login, of which nothing was ever read."""
 
     def make(name: str, **words: Any) -> Connection:
-        made = Connection.objects.create(
+        made = bare_connection(
             name=name,
             venue="bybit",
             environment="mainnet",
@@ -38,7 +39,7 @@ def more(connection: Connection) -> Callable[..., Connection]:
             created_at=timezone.now(),
             **words,
         )
-        made.accounts.create(address="FUND", kind="FUND", title="Funding")
+        set_up(made, "FUND", title="Funding")
         return made
 
     return make
@@ -90,7 +91,7 @@ def test_one_button_asks_for_every_connection_but_those_by_hand_and_those_limite
 def test_nobody_without_a_role_asks_and_the_attempt_is_logged(
     sign_in: SignIn, connection: Connection, refused: Callable[[], Any], django_user_model: Any
 ) -> None:
-    nobody = django_user_model.objects.create_user("nobody", password="x")
+    nobody = person("nobody")
     assert sign_in(nobody).post("/refresh/").status_code == 403
     assert refused() == [("nobody", "balance.ask", "page:/refresh/")]
     assert ConnectionHealth.objects.get().asked_at is None

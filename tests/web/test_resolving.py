@@ -14,11 +14,11 @@ from django.utils import timezone
 from connectors.core.errors import Uncertain
 from connectors.core.protocol import Receipt, Standing
 from connectors.core.protocol import State as Found
-from tests.conftest import person
+from tests.house import give, person, put_forward
 from tests.web.doubting import contradicted, doubtful, looked_up, sent, set_clock
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.balances.refresh import refresh
-from treasury.controls.roles import AUDITORS
+from treasury.controls.roles import AUDITORS, CHECKERS
 from treasury.models import Attachment, AuditEntry, Change, Contradiction, State, Transfer, User
 
 pytestmark = pytest.mark.django_db
@@ -64,7 +64,7 @@ def test_two_people_resolve_what_no_look_up_could(
     client = sign_in(operator)
     files = {"files": [SimpleUploadedFile("history.txt", NOTE), SimpleUploadedFile("page.html", b"<b>none</b>")]}
     assert client.post(f"{page(doubt)}resolve/", form(doubt, **files)).status_code == 303
-    change = Change.objects.get()
+    change = put_forward().get()
     doubt.refresh_from_db()
     assert doubt.state == State.DISPATCHING
     assert (change.words["moved"], change.words["record"]) == (False, None)
@@ -89,7 +89,7 @@ def test_it_moved_settles_with_the_venues_record(
     sign_in: SignIn, doubt: Transfer, operator: User, checker2: User
 ) -> None:
     sign_in(operator).post(f"{page(doubt)}resolve/", form(doubt, moved="yes", record="V-77"))
-    change = Change.objects.get()
+    change = put_forward().get()
     assert "V-77" in html(sign_in(checker2), doubt)
     sign_in(checker2).post(f"{page(doubt)}changes/{change.pk}/confirm/", decide(doubt, change))
     doubt.refresh_from_db()
@@ -127,7 +127,7 @@ def test_a_mistake_in_the_form_writes_nothing_and_keeps_what_was_typed(
     assert sentence in shown
     assert "V-9" in shown
     assert "The history shows nothing" in shown or words.get("reason")
-    assert not Change.objects.exists()
+    assert not put_forward().exists()
     assert not refused()
 
 
@@ -144,17 +144,17 @@ def test_an_auditor_may_not_propose_and_the_attempt_is_logged(
     assert "may propose to resolve a transfer" in html(client, doubt)
     assert client.post(f"{page(doubt)}resolve/", {"files": SimpleUploadedFile("a.exe", b"MZ\0")}).status_code == 403
     assert refused() == [("auditor", "transfer.resolve", doubt.subject)]
-    assert not Change.objects.exists()
+    assert not put_forward().exists()
 
 
 def test_neither_proposer_nor_maker_confirms(
     sign_in: SignIn, doubt: Transfer, checker: User, maker: User, refused: Any
 ) -> None:
     sign_in(checker).post(f"{page(doubt)}resolve/", form(doubt))
-    change = Change.objects.get()
+    change = put_forward().get()
     assert "You proposed this; someone else must confirm it." in html(sign_in(checker), doubt)
     assert "Only checkers may decide this." in html(sign_in(maker), doubt)
-    maker.groups.add(*checker.groups.all())
+    give(maker, CHECKERS)
     assert "You drafted this transfer; someone else must confirm what became of it." in html(sign_in(maker), doubt)
     for someone in (checker, maker):
         answer = sign_in(someone).post(f"{page(doubt)}changes/{change.pk}/confirm/", decide(doubt, change))
@@ -171,7 +171,7 @@ def test_confirming_needs_the_reference_typed_and_the_very_words(
     sign_in: SignIn, doubt: Transfer, operator: User, checker2: User
 ) -> None:
     sign_in(operator).post(f"{page(doubt)}resolve/", form(doubt))
-    change, client = Change.objects.get(), sign_in(checker2)
+    change, client = put_forward().get(), sign_in(checker2)
     address = f"{page(doubt)}changes/{change.pk}/confirm/"
     assert client.post(address, decide(doubt, change, typed="")).status_code == 422
     assert client.post(address, decide(doubt, change, digest="0" * 64)).status_code == 409
@@ -183,7 +183,7 @@ def test_a_declined_proposal_leaves_the_form_for_another(
     sign_in: SignIn, doubt: Transfer, operator: User, checker2: User
 ) -> None:
     sign_in(operator).post(f"{page(doubt)}resolve/", form(doubt))
-    change, client = Change.objects.get(), sign_in(checker2)
+    change, client = put_forward().get(), sign_in(checker2)
     assert client.post(f"{page(doubt)}changes/{change.pk}/decline/", {"reason": ""}).status_code == 422
     assert client.post(f"{page(doubt)}changes/{change.pk}/decline/", {"reason": "Wrong day"}).status_code == 303
     shown = html(sign_in(operator), doubt)
@@ -196,7 +196,7 @@ def test_the_proposer_withdraws_it_and_nobody_else_does(
     sign_in: SignIn, doubt: Transfer, operator: User, checker2: User
 ) -> None:
     sign_in(operator).post(f"{page(doubt)}resolve/", form(doubt))
-    change = Change.objects.get()
+    change = put_forward().get()
     address = f"{page(doubt)}changes/{change.pk}/withdraw/"
     assert sign_in(checker2).post(address).status_code == 403
     assert sign_in(operator).post(address).status_code == 303
@@ -212,7 +212,7 @@ def test_while_the_call_may_be_under_way_the_page_says_why_nobody_may_resolve(
     assert "may still be under way: the call, our one request to the venue" in shown
     answer = sign_in(operator).post(f"{page(transfer)}resolve/", form(transfer))
     assert answer.status_code == 409
-    assert not Change.objects.exists()
+    assert not put_forward().exists()
 
 
 def test_what_is_not_in_doubt_asks_nobody(sign_in: SignIn, approved: Make, operator: User) -> None:
@@ -233,7 +233,7 @@ def test_a_proposal_that_the_product_overtook_is_not_confirmed(
     sign_in: SignIn, doubt: Transfer, operator: User, checker2: User
 ) -> None:
     sign_in(operator).post(f"{page(doubt)}resolve/", form(doubt))
-    change = Change.objects.get()
+    change = put_forward().get()
     found_at_last(doubt)
     shown = sign_in(checker2).get("/changes/").content.decode()
     assert "It cannot be confirmed now." in shown
@@ -265,7 +265,7 @@ def test_what_was_read_after_the_decision_is_not_shown_as_what_it_was_decided_by
     sign_in: SignIn, doubt: Transfer, operator: User, checker2: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sign_in(operator).post(f"{page(doubt)}resolve/", form(doubt))
-    change = Change.objects.get()
+    change = put_forward().get()
     sign_in(checker2).post(f"{page(doubt)}changes/{change.pk}/confirm/", decide(doubt, change))
     set_clock(monkeypatch, timezone.now() + timedelta(minutes=5))
     refresh(connection=doubt.connection, at=timezone.now())
@@ -278,7 +278,7 @@ def test_a_proposal_about_another_transfer_is_not_found_here(
     sign_in: SignIn, doubt: Transfer, submitted: Make, operator: User, checker2: User
 ) -> None:
     sign_in(operator).post(f"{page(doubt)}resolve/", form(doubt))
-    change = Change.objects.get()
+    change = put_forward().get()
     other = submitted()
     answer = sign_in(checker2).post(f"{page(other)}changes/{change.pk}/confirm/", decide(doubt, change))
     assert answer.status_code == 404
@@ -287,7 +287,7 @@ def test_a_proposal_about_another_transfer_is_not_found_here(
 def test_without_a_role_nothing_is_seen_or_done(sign_in: SignIn, doubt: Transfer) -> None:
     nobody = sign_in(person("nobody"))
     assert nobody.post(f"{page(doubt)}resolve/", form(doubt)).status_code == 403
-    assert not Change.objects.exists()
+    assert not put_forward().exists()
 
 
 # -- contradictions --------------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ def test_two_people_say_what_is_true(sign_in: SignIn, against: Contradiction, op
     assert "&quot;status&quot;: &quot;failed&quot;" in shown
     address = f"{page(transfer)}contradictions/{against.pk}/close/"
     assert sign_in(operator).post(address, form(transfer)).status_code == 303
-    change = Change.objects.get()
+    change = put_forward().get()
     assert "What is true: it did not move." in html(sign_in(checker2), transfer)
     sign_in(checker2).post(f"{page(transfer)}changes/{change.pk}/confirm/", decide(transfer, change))
     against.refresh_from_db()
@@ -336,7 +336,7 @@ def test_every_swap_equals_a_reload(
     before = page_of(client.get(page(doubt)))
     answer = htmx(client, "post", f"{page(doubt)}resolve/", form(doubt), page=page(doubt))
     assert text_of(swapped(before, answer, target)) == text_of(page_of(client.get(page(doubt))))
-    change = Change.objects.get()
+    change = put_forward().get()
     client = client if step == "withdraw" else sign_in(checker2)
     before = page_of(client.get(page(doubt)))
     words = decide(doubt, change, reason="Wrong day")
@@ -404,4 +404,4 @@ def test_a_body_larger_than_any_form_is_refused_with_a_sentence(
     words = client.post(f"{page(doubt)}resolve/", form(doubt, reason="x" * (2 * 1024 * 1024)))
     assert words.status_code == 400
     assert "Nothing was done." in words.content.decode()
-    assert not Change.objects.exists()
+    assert not put_forward().exists()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
 
+from tests.house import deactivate
+from tests.web.proving import SECOND, code, give_app, password
 from treasury.models import AuditEntry, User
+from treasury.web import sign_in_limits
 
 
 def entries() -> list[tuple[str, str, str, str]]:
@@ -51,7 +57,7 @@ def test_a_failed_sign_in_is_refused_in_the_same_words_and_logged(
 
 
 def test_a_deactivated_person_cannot_sign_in(maker: User) -> None:
-    User.objects.update(is_active=False)
+    deactivate(maker)
     assert Client().post("/sign-in/", {"username": "maker", "password": "practice"}).status_code == 422
 
 
@@ -83,3 +89,75 @@ def test_empty_fields_are_named(db: None) -> None:
 
 def test_who_is_signed_in_is_not_asked_again(sign_in: Callable[..., Client], maker: User) -> None:
     assert sign_in(maker).get("/sign-in/").url == "/"
+
+
+# -- between the password and the second factor -------------------------------------------------------------------
+
+
+def change_password(user: User) -> None:
+    user.set_password("another password, a longer one")
+    user.save(update_fields=["password"])
+
+
+@pytest.mark.parametrize(
+    ("overtaken", "why"), [(change_password, "the password was changed meanwhile"), (deactivate, "deactivated")]
+)
+def test_a_sign_in_that_was_overtaken_signs_nobody_in(
+    settings: Any, maker: User, overtaken: Callable[[User], Any], why: str
+) -> None:
+    settings.STRONG_SIGN_IN = True
+    give_app(maker)
+    client = Client()
+    assert password(client, maker).headers["Location"] == SECOND
+    overtaken(maker)
+    answer = client.post(SECOND, {"code": code()})
+    assert answer.status_code == 403 and "You are not signed in." in answer.content.decode()
+    assert "_auth_user_id" not in client.session and client.get("/account/").status_code == 302
+    assert sign_in_limits.COOKIE not in client.cookies  # and the browser is not known as theirs
+    assert entries() == [("nobody", "session.refuse", "user:maker", "refused")]
+    assert why in AuditEntry.objects.get(action="session.refuse").canonical
+
+
+@pytest.mark.parametrize(("seconds", "signed_in"), [(590, True), (610, False)])
+def test_the_second_factor_follows_the_password_within_ten_minutes(
+    settings: Any, maker: User, monkeypatch: pytest.MonkeyPatch, seconds: int, signed_in: bool
+) -> None:
+    settings.STRONG_SIGN_IN = True
+    give_app(maker)
+    client, then = Client(), time.time()
+    password(client, maker)
+    monkeypatch.setattr("time.time", lambda: then + seconds)
+    client.post(SECOND, {"code": code()})
+    assert ("_auth_user_id" in client.session) is signed_in
+
+
+# -- how often ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("addresses", "refused"),
+    [("2001:db8:0:7::{:x}", True), ("2001:db8:0:{:x}::1", False), ("::ffff:192.0.2.{}", False)],
+)
+def test_an_ipv6_network_counts_as_one_address(
+    settings: Any, maker: User, monkeypatch: pytest.MonkeyPatch, addresses: str, refused: bool
+) -> None:
+    monkeypatch.setattr(sign_in_limits, "ADDRESS_MOST", 5)
+
+    def tried(number: int) -> int:
+        client = Client(REMOTE_ADDR=addresses.format(number))
+        return int(client.post("/sign-in/", {"username": f"nobody{number}", "password": "x"}).status_code)
+
+    assert [tried(number) for number in range(1, 8)] == [422] * 5 + [429 if refused else 422] * 2
+
+
+def test_a_password_form_states_one_length_and_asks_for_it(sign_in: Callable[..., Client], maker: User) -> None:
+    page, client = "/account/password/change/", sign_in(maker)
+    typed = {"oldpassword": "practice", "password1": "fourteen chars", "password2": "fourteen chars"}
+    for answer in (client.get(page), client.post(page, typed), client.post(page, {**typed, "password1": "few"})):
+        assert set(re.findall(r"(?i)at least (\d+) char|length=.(\d+)", answer.content.decode())) == {("15", "")}
+    maker.refresh_from_db()
+    assert maker.check_password("practice")
+    typed |= {"password1": "fifteen letters", "password2": "fifteen letters"}
+    assert client.post(page, typed).status_code in (302, 303)
+    maker.refresh_from_db()
+    assert maker.check_password("fifteen letters")

@@ -9,10 +9,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from tests.conftest import person
+from tests.house import person, put_forward
 from tests.web.swap import by_id, htmx, page_of, swapped, text_of
 from treasury.controls import stops
-from treasury.models import Account, Change, Connection, Scope, StopOrder, Transfer, User
+from treasury.models import Account, Connection, Scope, StopOrder, Transfer, User
 
 pytestmark = pytest.mark.django_db
 
@@ -114,7 +114,7 @@ def test_one_operator_proposes_the_release_and_another_confirms_it(
 ) -> None:
     order = standing(connection, operator)
     assert sign_in(operator).post(f"/stops/{order.pk}/release/", {"reason": "Rotated"}).status_code == 303
-    change = Change.objects.get()
+    change = put_forward().get()
     assert "You proposed this; someone else must confirm it." in html(sign_in(operator))
     shown = html(sign_in(operator2))
     assert "Rotated" in shown
@@ -133,7 +133,7 @@ def test_who_asks_again_for_a_release_confirms_none(
     order = standing(connection, operator)
     release = f"/stops/{order.pk}/release/"
     sign_in(operator).post(release, {"reason": "Rotated"})
-    change = Change.objects.get()
+    change = put_forward().get()
     said = {"change": change.pk, "digest": change.digest, "reason": "Rotated"}
     assert sign_in(operator2).post(release, said).status_code == 409
     order.refresh_from_db()
@@ -145,7 +145,7 @@ def test_a_declined_release_leaves_the_stop_standing(
 ) -> None:
     order = standing(connection, operator)
     sign_in(operator).post(f"/stops/{order.pk}/release/", {"reason": "Rotated"})
-    change = Change.objects.get()
+    change = put_forward().get()
     sign_in(operator2).post(f"/stops/changes/{change.pk}/decline/", {"reason": "Not yet"})
     assert "Propose release" in html(sign_in(operator))
     order.refresh_from_db()
@@ -159,7 +159,7 @@ def test_a_stop_after_a_restore_says_how_many_are_left_to_look_up(
     order = stops.stop(everything=True, reason="restored", by=stops.RESTORE, at=timezone.now())
     assert "1 unended transfer must be looked up" in html(sign_in(operator))
     sign_in(operator).post(f"/stops/{order.pk}/release/", {"reason": "Looked"})
-    change = Change.objects.get()
+    change = put_forward().get()
     assert "Confirm: release the stop" not in html(sign_in(operator2))
     answer = sign_in(operator2).post(f"/stops/changes/{change.pk}/confirm/", {"digest": change.digest})
     assert answer.status_code == 409
@@ -213,10 +213,10 @@ def test_every_swap_equals_a_reload(sign_in: SignIn, connection: Connection, ope
     assert same(one, release, {"reason": ""}).status_code == 422
     assert same(one, release, {"reason": "Over"}).status_code == 200
     assert same(one, release, {"reason": "Over"}).status_code == 409
-    first = Change.objects.get()
+    first = put_forward().get()
     assert same(one, f"/stops/changes/{first.pk}/withdraw/", {}).status_code == 200
     same(one, release, {"reason": "Over, really"})
-    second = Change.objects.get(ruling=None)
+    second = put_forward().get(ruling=None)
     assert same(two, f"/stops/changes/{second.pk}/confirm/", {"digest": "x"}).status_code == 409
     assert same(two, f"/stops/changes/{second.pk}/confirm/", {"digest": second.digest}).status_code == 200
     order.refresh_from_db()

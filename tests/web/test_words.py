@@ -17,6 +17,7 @@ from django.utils import timezone
 from connectors.core.errors import TryLater
 from connectors.core.protocol import Receipt, Standing
 from connectors.core.protocol import State as Found
+from tests.house import take
 from tests.web.swap import page_of
 from treasury import venues
 from treasury.audit.record import Machine
@@ -24,7 +25,7 @@ from treasury.controls import heartbeats
 from treasury.models import NEXT, Attempt, AuditEntry, Heartbeat, Kind, Outcome, State, Transfer, User
 from treasury.templatetags import icons
 from treasury.templatetags.actors import ACTORS
-from treasury.templatetags.treasury import age, amount, figures, moment, until
+from treasury.templatetags.treasury import age, amount, figures, moment, proved, until
 from treasury.transfers import access, attempts, dispatch, draft, exposure, lifecycle, queries, settle
 
 Make = Callable[..., Transfer]
@@ -158,7 +159,7 @@ def test_a_draft_is_seen_by_its_maker_and_auditors_and_the_rest_by_everyone_with
         (checker, {sent_in}),
     ):
         assert set(queries.visible_to(who)) == seen
-    checker.groups.clear()
+    take(checker)
     assert not queries.visible_to(checker).exists()
 
 
@@ -350,3 +351,20 @@ def test_where_nothing_can_be_searched_the_page_sends_people_to_the_venue(
     )
     text = sign_in(maker).get(f"/transfers/{transfer.reference}/").content.decode()
     assert "no records of it that can be searched" in text
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [
+        ("password", "by password"),
+        ("passkey 1a2b3c4d Blue key", "by passkey “Blue key”"),
+        ("passkey 1a2b3c4d", "by passkey"),
+        ("passkey", "by passkey"),
+        ("totp 7", "by a code of an app"),
+        ("recovery code 8", "by a recovery code"),
+        ("provider", "by the identity provider"),
+        ("session", "by session"),
+    ],
+)
+def test_what_proved_that_it_was_them_is_said_in_words(factor: str, words: str) -> None:
+    assert proved(factor) == words

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from django.contrib.admin.apps import AdminConfig
 
-WINDOWS = ("transfers", "changes", "holdings", "log", "movements", "people", "health", "notices")
+WINDOWS = ("transfers", "changes", "holdings", "log", "movements", "people", "agreed", "health", "notices")
 
 
 class TreasuryAdminConfig(AdminConfig):

@@ -43,9 +43,11 @@ class Changes(Window):
         "reason",
         "proposed_by",
         "proposed_at",
+        "proposed_factor",
         "ruling",
         "decided_by",
         "decided_at",
+        "decided_factor",
         "said",
     )
     inlines = (Attachments, FirstLooks)

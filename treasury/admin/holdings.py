@@ -22,12 +22,12 @@ class Health(Part):
 class Connections(Window):
     """Without ``credentials``, encrypted as they are: no page of the product ever shows them again."""
 
-    list_display = ("name", "venue", "environment", "login", "created_at")
+    list_display = ("name", "venue", "environment", "login", "created_at", "fingerprint", "credentials_at")
     list_display_links = ("name",)
     list_filter = ("venue", "environment")
     search_fields = ("name", "venue", "login")
     date_hierarchy = "created_at"
-    fields = ("name", "venue", "environment", "login", "created_at")
+    fields = ("name", "venue", "environment", "login", "created_at", "fingerprint", "credentials_at", "change")
     inlines = (Health,)
 
     def subject(self, row: Any) -> str:
@@ -50,7 +50,7 @@ class Accounts(Window):
     list_select_related = ("connection",)
     list_filter = ("connection", "kind", "quiet")
     search_fields = ("title", "address", "connection__name")
-    fields = ("connection", "address", "kind", "title", "quiet")
+    fields = ("connection", "address", "kind", "title", "quiet", "change")
     inlines = (Balances,)
 
     def subject(self, row: Any) -> str:

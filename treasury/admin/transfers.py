@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from treasury.admin.window import Part, Window, amount
-from treasury.models import Attempt, Decision, Demand, LookUp, Transfer, User
+from treasury.admin.window import Part, Person, Window, amount
+from treasury.models import Attempt, Decision, Demand, LookUp, Transfer, User, Withdrawal
 from treasury.transfers import queries
 
 AMOUNT = amount("amount", "amount")
+
+
+def withdrawn_at(decision: Decision) -> datetime | None:
+    """When it was taken back, since when it counts no longer; None of what stands."""
+    taken_back = getattr(decision, "withdrawal", None)
+    return taken_back.at if taken_back is not None else None
+
+
+class IsWithdrawn(admin.SimpleListFilter):
+    title = "withdrawn"
+    parameter_name = "withdrawn"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Withdrawn"), ("no", "Not withdrawn")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Decision]) -> QuerySet[Decision]:
+        asked = {"yes": False, "no": True}.get(self.value() or "")
+        return queryset if asked is None else queryset.filter(withdrawal__isnull=asked)
 
 
 class Demands(Part):
@@ -22,7 +41,21 @@ class Demands(Part):
 
 class Decisions(Part):
     model = Decision
-    fields = ("round", "verdict", "by", "at", "factor", "counts_for", "reason")
+    fields = ("round", "verdict", "withdrawn", "by", "at", "factor", "counts_for", "reason")
+    readonly_fields = ("withdrawn",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
+        return super().get_queryset(request).select_related("withdrawal")
+
+    @admin.display(description="withdrawn")
+    def withdrawn(self, decision: Decision) -> datetime | None:
+        return withdrawn_at(decision)
+
+
+class Withdrawals(Part):
+    model = Withdrawal
+    fields = ("at", "reason")
+    show_change_link = False
 
 
 class Attempts(Part):
@@ -91,10 +124,10 @@ class Transfers(Window):
 
 @admin.register(Decision)
 class AllDecisions(Window):
-    list_display = ("transfer", "round", "verdict", "by", "at", "factor", "digest", "reason")
+    list_display = ("transfer", "round", "verdict", "withdrawn", "by", "at", "factor", "digest", "reason")
     list_display_links = ("transfer",)
-    list_select_related = ("transfer", "by")
-    list_filter = ("verdict", "factor", ("by", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("transfer", "by", "withdrawal")
+    list_filter = ("verdict", IsWithdrawn, "factor", ("by", Person))
     search_fields = ("transfer__reference", "by__username", "=digest", "reason")
     date_hierarchy = "at"
     fields = (
@@ -109,6 +142,11 @@ class AllDecisions(Window):
         "factor",
         "reason",
     )
+    inlines = (Withdrawals,)
+
+    @admin.display(description="withdrawn", ordering="withdrawal__at")
+    def withdrawn(self, decision: Decision) -> datetime | None:
+        return withdrawn_at(decision)
 
     def subject(self, row: Any) -> str:
         return str(row.transfer.subject)

@@ -44,7 +44,8 @@ class Window(LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Django answers lookups on any column of the model itself, which would tell a hidden one letter by letter."""
         filters: list[Any] = [*self.get_list_filter(request), self.date_hierarchy or "id"]
-        shown = {str(one if isinstance(one, str) else one[0]).split("__")[0] for one in filters}
+        columns = [one if isinstance(one, (str, tuple)) else one.parameter_name for one in filters]
+        shown = {str(one if isinstance(one, str) else one[0]).split("__")[0] for one in columns}
         if "regex" in lookup:  # a pattern of a stranger's, run by the database
             return False
         return lookup.split("__")[0] in {"id", *shown} and super().lookup_allowed(lookup, value, request)
@@ -61,6 +62,14 @@ class Window(LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         entries = reverse("admin:treasury_auditentry_changelist")
         subject = row and self.subject(row)
         return HttpResponseRedirect(f"{entries}?{urlencode({'q': subject})}" if subject else entries)
+
+
+class Person(admin.RelatedOnlyFieldListFilter):
+    """ "By person" of a column that is called "by"."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.title = "person"
 
 
 class Part(LookOnly, admin.TabularInline):  # type: ignore[type-arg]

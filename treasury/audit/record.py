@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection
 
-from treasury.models import AuditEntry, User
+from treasury.models import AuditEntry, Membership, User
 from treasury.models.amount import plain
 
 FORMAT = 1
@@ -115,5 +115,5 @@ def who(by: Actor) -> dict[str, Any]:
         return {"id": "nobody", "name": "nobody", "roles": []}
     if isinstance(by, Machine):
         return {"id": f"machine:{by.name}", "name": by.name, "roles": []}
-    roles = sorted(by.groups.values_list("name", flat=True))
+    roles = sorted(Membership.objects.filter(user=by.pk, ended_at=None).values_list("group", flat=True))
     return {"id": f"user:{by.pk}", "name": by.get_username(), "roles": roles}

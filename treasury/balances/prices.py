@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db import connection as database
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -18,6 +17,7 @@ from treasury.balances import holdings, unusual
 from treasury.controls.roles import OPERATORS, holds
 from treasury.models import Price, User
 from treasury.models.amount import WHOLE_DIGITS, parsed
+from treasury.models.turns import one_at_a_time
 
 ASSET_LONGEST, CURRENCY_LONGEST, SOURCE_LONGEST = 40, 10, 120  # what the columns hold
 AHEAD_MOST = timedelta(minutes=2)  # a source's clock may be ahead of ours by so much
@@ -107,8 +107,7 @@ def write(said: list[Said], *, by: User, at: datetime) -> list[Price]:
 
 def lock() -> None:
     """One at a time enters prices, until the transaction ends: two clicks at once are one."""
-    with database.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('prices', 0))")
+    one_at_a_time("prices")
 
 
 def already_there(said: Said) -> Price | None:

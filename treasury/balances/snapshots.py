@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, DateTimeField, F, Func, IntegerField, Value, Window
 from django.db.models.functions import RowNumber
 
 from treasury.audit.record import Machine, record
+from treasury.controls import house
+from treasury.controls.house import Ages
 from treasury.models import Account, Balance, Connection, Snapshot
 from treasury.models.amount import plain
 
@@ -90,14 +91,12 @@ def _goes_without_saying(balance: Balance, why: str) -> bool:
 # -- thinning ------------------------------------------------------------------------------------------------
 
 
-def periods(at: datetime) -> list[Period]:
-    """What is thinned at this moment, the youngest period first. Younger ones are kept whole."""
-    ages = (
-        max(settings.SNAPSHOTS_ALL_DAYS, 1),
-        settings.SNAPSHOTS_QUARTER_HOURS_DAYS,
-        settings.SNAPSHOTS_HOURS_DAYS,
-    )
-    first, second, third = (midnight(at - MARGIN - days * DAY) for days in ages)
+def periods(at: datetime, ages: Ages | None = None) -> list[Period]:
+    """What is thinned at this moment, the youngest period first, by the ages agreed on or by others. Younger ones are
+    kept whole."""
+    ages = ages or house.retention()
+    days = (max(ages.all_days, 1), ages.quarter_hours_days, ages.hours_days)
+    first, second, third = (midnight(at - MARGIN - one * DAY) for one in days)
     second = min(first, second)
     third = min(second, third)
     return [
@@ -126,6 +125,11 @@ def thin(at: datetime) -> int:
             break
         removed += _remove(period, ids, at)
     return removed
+
+
+def thinned(at: datetime, ages: Ages) -> int:
+    """How many would be removed by these ages, of those that there are now."""
+    return sum(beyond_the_best(period).count() for period in periods(at, ages))
 
 
 def _batches(at: datetime) -> Iterator[tuple[Period, list[int]]]:

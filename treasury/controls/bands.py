@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connection as database
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -14,6 +13,7 @@ from treasury import venues
 from treasury.controls import changes
 from treasury.controls.wanted import Terms, Wanted, read, terms_from, terms_of
 from treasury.models import Account, Balance, Band, Change, Connection, User
+from treasury.models.turns import one_at_a_time
 
 SET = "bands.set"
 ALL = "bands:all"
@@ -231,5 +231,4 @@ def insist_on_right(by: User) -> None:
 
 def lock() -> None:
     """One of these verbs at a time, until the transaction ends: what is in force and what waits is looked up first."""
-    with database.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('bands', 0))")
+    one_at_a_time("bands")

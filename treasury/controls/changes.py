@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,10 +19,22 @@ from django.db.models.functions import Concat
 
 from treasury.audit.record import canonical, record
 from treasury.controls import telling
-from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS, groups_of
+from treasury.controls.roles import (
+    CHECKERS,
+    MAKERS,
+    OPERATORS,
+    POLICY_EDITORS,
+    USER_ADMINISTRATORS,
+    groups_of,
+    same_person,
+)
 from treasury.models import Attachment, Change, Ruling, Transfer, User
 
 READ = "evidence.read"
+
+# What proved that it was them (as Decision.factor): set by the web for the length of a step, as the log's ORIGIN is, so
+# that no verb has to carry it. Empty where nobody is at a browser.
+FACTOR: ContextVar[str] = ContextVar("factor", default="")
 
 
 class MayNotChange(Exception):
@@ -54,15 +67,24 @@ class Rights:
 
 
 INVOLVED = frozenset({MAKERS, CHECKERS, OPERATORS})
+EDITORS, ADMINISTRATORS = frozenset({POLICY_EDITORS}), frozenset({USER_ADMINISTRATORS})
+OPERATING = frozenset({OPERATORS})
 RIGHTS: Mapping[str, Rights] = {
-    "stop.release": Rights("release a stop", frozenset({OPERATORS}), frozenset({OPERATORS})),
+    "stop.release": Rights("release a stop", OPERATING, OPERATING),
     "transfer.resolve": Rights("resolve a transfer", INVOLVED, frozenset({CHECKERS})),
     "transfer.confirm": Rights("say what was done by hand", INVOLVED, frozenset({CHECKERS})),
     "contradiction.close": Rights("close a contradiction", INVOLVED, frozenset({CHECKERS})),
-    "connection.connect": Rights("connect a venue", frozenset({OPERATORS}), frozenset({OPERATORS})),
-    "account.set_up": Rights("set up accounts", frozenset({OPERATORS}), frozenset({OPERATORS})),
+    "connection.connect": Rights("connect a venue", OPERATING, OPERATING),
+    "credentials.replace": Rights("replace credentials", OPERATING, OPERATING),
+    "account.set_up": Rights("set up accounts", OPERATING, OPERATING),
     "balance.state": Rights("state a balance", frozenset({MAKERS, OPERATORS}), frozenset({CHECKERS, OPERATORS})),
     "bands.set": Rights("set bands", frozenset({MAKERS, OPERATORS}), frozenset({CHECKERS, OPERATORS})),
+    "policy.set": Rights("change the policy", EDITORS, EDITORS),
+    "house.set": Rights("change a setting of the house", EDITORS | OPERATING, EDITORS | OPERATING),
+    "user.enrol": Rights("enrol a person", ADMINISTRATORS, ADMINISTRATORS),
+    "user.change": Rights("change what is known of a person", ADMINISTRATORS, ADMINISTRATORS),
+    "user.reset": Rights("take a person's factors away", ADMINISTRATORS, ADMINISTRATORS),
+    "membership.set": Rights("change roles and groups", ADMINISTRATORS, ADMINISTRATORS),
 }
 
 
@@ -92,7 +114,9 @@ def why_not_decide(change: Change, user: User, groups: frozenset[str] | None = N
 
     ``groups``: theirs, where a page of many changes has asked for them once.
     """
-    if change.proposed_by_id == user.pk:
+    if change.proposed_by is None:
+        return "Nothing was changed. Nobody proposed this, so nobody decides on it."
+    if same_person(change.proposed_by, user):
         return "You proposed this; someone else must confirm it."
     if (groups_of(user) if groups is None else groups).isdisjoint(RIGHTS[change.kind].decide):
         return f"Only {listed(RIGHTS[change.kind].decide)} may decide this."
@@ -115,8 +139,7 @@ def propose(
     ``words`` holds texts, integers, booleans, None, lists and mappings of these. Raises MayNotChange, NotSaid.
     """
     with transaction.atomic():
-        if refusal := why_not_propose(kind, by):
-            raise MayNotChange(refusal)
+        insist_on_right(kind, by)
         if not reason.strip():
             raise NotSaid("Nothing was proposed. Say why; whoever confirms it reads the reason.")
         if files:  # a file is part of what is confirmed
@@ -135,12 +158,13 @@ def propose(
             reason=reason.strip(),
             proposed_by=by,
             proposed_at=at,
+            proposed_factor=FACTOR.get(),
         )
         for file in files:
             Attachment.objects.create(change=change, media_type=file.media_type, content=file.content, **file.told)
         facts = {"words": dict(words), "reason": change.reason, "digest": said}
         entry(change, by=by, at=at, action="change.propose", facts=facts)
-        telling.proposed(change, decide=RIGHTS[kind].decide, at=at)
+        telling.proposed(change, by=by, decide=RIGHTS[kind].decide, at=at)
         return change
 
 
@@ -150,6 +174,7 @@ def confirm(*, change_id: int, kind: str, by: User, digest: str, at: datetime) -
     Raises MayNotChange, NotWaiting, OtherChange.
     """
     change = _open(change_id, by)
+    assert change.proposed_by is not None, "why_not_decide has refused those that nobody proposed"
     if gone := why_not_propose(change.kind, change.proposed_by):
         raise MayNotChange(f"{change.proposed_by} may no longer propose this: {gone} Decline it, or propose it anew.")
     if change.kind != kind or change.digest != digest:
@@ -161,7 +186,8 @@ def decline(*, change_id: int, by: User, reason: str, at: datetime) -> Change:
     """Say no to a proposal. Raises MayNotChange, NotWaiting, NotSaid."""
     with transaction.atomic():
         change = _open(change_id, by)
-        if Transfer.objects.filter(maker=by, reference=change.subject.removeprefix("transfer:")).exists():
+        about = change.subject.removeprefix("transfer:")
+        if Transfer.objects.filter(maker__person=by.person, reference=about).exists():
             raise MayNotChange("You drafted this transfer; someone else must decide on what became of it.")
         if not reason.strip():
             raise NotSaid("Nothing was decided. Say why you decline it; its proposer reads the reason.")
@@ -195,6 +221,12 @@ def read_file(*, change_id: int, file_id: int, by: User, at: datetime) -> Attach
         return file
 
 
+def insist_on_right(kind: str, by: User) -> None:
+    """Raise MayNotChange where this person may not propose it."""
+    if refusal := why_not_propose(kind, by):
+        raise MayNotChange(refusal)
+
+
 def waiting() -> QuerySet[Change]:
     return Change.objects.filter(ruling=None).select_related("proposed_by")
 
@@ -205,9 +237,10 @@ def waiting_for(user: User, groups: frozenset[str]) -> QuerySet[Change]:
     Of a transfer that they drafted, someone else says what became of it.
     """
     kinds = [kind for kind, rights in RIGHTS.items() if not groups.isdisjoint(rights.decide)]
-    drafted = Transfer.objects.filter(maker=user).annotate(subject_of_it=Concat(Value("transfer:"), F("reference")))
-    own = drafted.values("subject_of_it")
-    return waiting().filter(kind__in=kinds).exclude(proposed_by=user).exclude(subject__in=own).order_by("id")
+    drafted = Transfer.objects.filter(maker__person=user.person)
+    own = drafted.annotate(subject_of_it=Concat(Value("transfer:"), F("reference"))).values("subject_of_it")
+    theirs = User.objects.filter(person=user.person)  # two sign-ins of one person are one person
+    return waiting().filter(kind__in=kinds).exclude(proposed_by__in=theirs).exclude(subject__in=own).order_by("id")
 
 
 def locked(change_id: int) -> Change:
@@ -220,7 +253,8 @@ def locked(change_id: int) -> Change:
 
 def entry(change: Change, *, by: User, at: datetime, action: str, facts: Mapping[str, Any]) -> None:
     """An entry about the thing that changes, naming the change: the database insists that there is one."""
-    told = {"change": change.pk, "kind": change.kind, "proposed_by": change.proposed_by.get_username(), **facts}
+    proposer = change.proposed_by.get_username() if change.proposed_by else None
+    told = {"change": change.pk, "kind": change.kind, "proposed_by": proposer, **facts}
     record(at=at, by=by, action=action, subject=change.subject, facts=told)
 
 
@@ -250,6 +284,7 @@ def _insist_on_waiting(change: Change) -> None:
 
 def _rule(change: Change, ruling: Ruling, by: User, at: datetime, said: str) -> Change:
     change.ruling, change.decided_by, change.decided_at, change.said = ruling, by, at, said
-    change.save(update_fields=["ruling", "decided_by", "decided_at", "said"])
+    change.decided_factor = FACTOR.get()
+    change.save(update_fields=["ruling", "decided_by", "decided_at", "decided_factor", "said"])
     Change.objects.filter(pk=change.pk).exclude(sealed="").update(sealed="")  # a secret stays no longer than needed
     return change

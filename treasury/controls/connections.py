@@ -8,37 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.db import connection as database
 from django.db import transaction
 from django.db.models import QuerySet
 
 from treasury import venues
-from treasury.audit.record import Machine, record
-from treasury.celery import send_on_commit
-from treasury.controls import changes
-from treasury.models import Account, Change, Connection, ConnectionHealth, FirstLook, User
+from treasury.controls import changes, first_looks
+from treasury.controls.first_looks import NoLongerFits, NotProposed
+from treasury.models import Account, Change, Connection, ConnectionHealth, User
+from treasury.models.turns import one_at_a_time
 
-CONNECT, SET_UP = "connection.connect", "account.set_up"
-FIRST_LOOK = "treasury.first_look"
-LOOKER = Machine("first look")
-AWAITED = timedelta(minutes=2)  # a look that was asked for longer ago is no longer waited for on a page
-LOST_AFTER = timedelta(seconds=30)  # one asked for longer ago and not answered is asked of a worker again
-NAME_LENGTH, LOGIN_LENGTH = 60, 120
-
-
-class NotProposed(Exception):
-    """The words make no proposal. ``problems`` is {field: sentence}, "" for all of it; nothing was written."""
-
-    def __init__(self, problems: dict[str, str]) -> None:
-        super().__init__(" ".join(problems.values()))
-        self.problems = problems
-
-
-class NoLongerFits(Exception):
-    """What is proposed does not fit what is there now. Nothing was changed; the proposal still waits."""
+CONNECT, SET_UP = first_looks.CONNECT, "account.set_up"
+NAME_LENGTH = 60
 
 
 @dataclass(frozen=True)
@@ -58,34 +41,41 @@ def connect(
     venue: str,
     environment: str,
     credentials: Mapping[str, str],
-    by: User | Machine,
+    reason: str,
+    by: tuple[User, User],
     at: datetime,
 ) -> Connection:
-    """Ask the venue and store, in one go: for practice and tests; people propose and confirm.
+    """Propose, look and confirm in one go, by two people who are both there: for practice.
 
-    Raises venues.CannotOpen and what the connector raises for a read (TryLater, Barred); then nothing is stored.
+    Raises what ``propose_connect`` and ``confirm_connect`` raise.
     """
-    answer = venues.answer_of(venues.first_look(venue, environment, credentials))
-    with transaction.atomic():
-        sealed = venues.seal_credentials(
-            venue=venue, environment=environment, login=answer.login, credentials=credentials
-        )
-        connection = Connection(name=name, venue=venue, environment=environment, login=answer.login)
-        stored(connection, sealed, answer.accounts, at=at, reported_at=at)
-        facts = facts_of(connection, answer.may_transfer, answer.words, answer.accounts)
-        record(at=at, by=by, action=CONNECT, subject=connection.subject, facts=facts)
-        return connection
+    first, second = by
+    asked = propose_connect(
+        name=name, venue=venue, environment=environment, credentials=credentials, reason=reason, by=first, at=at
+    )
+    first_looks.look(change_id=asked.pk, at=at)
+    newest = first_looks.newest_look(asked)
+    login = newest.login if newest else ""
+    return confirm_connect(change_id=asked.pk, by=second, digest=asked.digest, login=login, at=at)
 
 
 def stored(
-    connection: Connection, sealed: str, accounts: Sequence[Mapping[str, str]], *, at: datetime, reported_at: datetime
+    connection: Connection,
+    sealed: str,
+    accounts: Sequence[Mapping[str, str]],
+    *,
+    change: Change,
+    at: datetime,
+    reported_at: datetime,
 ) -> None:
     """Save the new connection with its credentials, and the accounts with the moment when the venue reported them."""
     connection.credentials, connection.created_at = sealed, at
+    connection.fingerprint = venues.fingerprint_of(connection)
+    connection.credentials_at, connection.change = at, change
     connection.by_hand = venues.declared(connection.venue).by_hand
     connection.save(force_insert=True)
     ConnectionHealth.objects.create(connection=connection, reported=list(accounts), reported_at=reported_at)
-    Account.objects.bulk_create(Account(connection=connection, **account) for account in accounts)
+    Account.objects.bulk_create(Account(connection=connection, change=change, **account) for account in accounts)
 
 
 def facts_of(
@@ -109,31 +99,20 @@ def propose_connect(
     Raises changes.MayNotChange, changes.NotSaid, NotProposed.
     """
     with transaction.atomic():
-        insist_on_right(CONNECT, by)
+        changes.insist_on_right(CONNECT, by)
         lock()
         words = {"name": name, "venue": venue, "environment": environment}
-        if again := proposed_before(words, credentials, by, reason):
+        if again := first_looks.proposed_before(
+            kind=CONNECT, words=words, credentials=credentials, by=by, reason=reason
+        ):
             return again
         if wrong := why_not_named(name):
             raise NotProposed({"name": wrong})
         if venue not in venues.titles() or environment not in venues.declared(venue).hosts:
             raise NotProposed({"environment": "The venue has no such environment."})
-        try:
-            sealed = venues.seal_proposed(**words, credentials=credentials)
-        except venues.CannotOpen as wrong_ones:
-            raise NotProposed({"": str(wrong_ones)}) from None
-        change = changes.propose(
-            kind=CONNECT, subject=subject(name), words=words, sealed=sealed, reason=reason, by=by, at=at
+        return first_looks.propose(
+            kind=CONNECT, subject=subject(name), words=words, credentials=credentials, reason=reason, by=by, at=at
         )
-        ring(change.pk)
-        return change
-
-
-def proposed_before(words: Mapping[str, str], credentials: Mapping[str, str], by: User, reason: str) -> Change | None:
-    """The proposal that a first click made: the same person, words, reason and credentials."""
-    alike = {"kind": CONNECT, "words": dict(words), "proposed_by": by, "reason": reason.strip()}
-    first = changes.waiting().filter(**alike).first()
-    return first if first is not None and venues.are_the_same(first.sealed, credentials) else None
 
 
 def why_not_named(name: str) -> str | None:
@@ -147,69 +126,6 @@ def why_not_named(name: str) -> str | None:
     return None
 
 
-def look(*, change_id: int, at: datetime) -> FirstLook | None:
-    """Ask the venue whose the proposed credentials are, and note what it says. None when nobody waits for it.
-
-    A worker calls this; the venue is asked outside any transaction. What goes wrong is noted in words.
-    """
-    change = changes.waiting().filter(pk=change_id, kind=CONNECT).first()
-    if change is None or not is_unanswered(change):
-        return None
-    said: dict[str, Any]
-    try:
-        said = asdict(venues.answer_to_proposed(sealed=change.sealed, **change.words))
-    except (venues.CannotOpen, venues.NotAnswered) as problem:
-        said = {"problem": str(problem)}
-    if len(said.get("login", "")) > LOGIN_LENGTH:
-        said = {"problem": "The venue's name for this login is too long to be stored."}
-    with transaction.atomic(durable=True):
-        if not changes.locked(change_id).is_open:
-            return None
-        facts = {**said, "accounts": [account["address"] for account in said.get("accounts", [])]}
-        record(at=at, by=LOOKER, action="connection.look", subject=change.subject, facts={"change": change.pk, **facts})
-        return FirstLook.objects.create(change=change, at=at, **said)
-
-
-def look_again(*, change_id: int, by: User, at: datetime) -> None:
-    """Ask a worker to ask the venue once more; what it said before no longer counts. Once, while that is awaited.
-
-    Raises changes.MayNotChange, changes.NotWaiting.
-    """
-    with transaction.atomic():
-        insist_on_right(CONNECT, by)
-        change = changes.locked(change_id)
-        if change.kind != CONNECT or not change.is_open:
-            raise changes.NotWaiting("Nothing was asked. This proposal no longer waits.")
-        if not is_unanswered(change):
-            FirstLook.objects.create(change=change, at=at, answered=False)
-            changes.entry(change, by=by, at=at, action="connection.ask", facts={})
-        ring(change_id)
-
-
-def newest_look(change: Change) -> FirstLook | None:
-    looks = list(change.first_looks.all())  # not .last(), which asks even where a page has fetched them beforehand
-    return looks[-1] if looks else None
-
-
-def is_unanswered(change: Change) -> bool:
-    """Whether the venue has yet to say whose the credentials are, since somebody last wanted to know."""
-    newest = newest_look(change)
-    return newest is None or not newest.answered
-
-
-def is_awaited(change: Change, at: datetime) -> bool:
-    """Whether an answer may come at any moment."""
-    newest = newest_look(change)
-    asked_at = change.proposed_at if newest is None else newest.at
-    return is_unanswered(change) and at - asked_at <= AWAITED
-
-
-def unanswered(at: datetime) -> list[int]:
-    """The proposals whose question seems to be lost on its way to a worker; the clock asks again."""
-    waiting = changes.waiting().filter(kind=CONNECT, proposed_at__lte=at - LOST_AFTER)
-    return [change.pk for change in waiting if is_unanswered(change)]
-
-
 def confirm_connect(*, change_id: int, by: User, digest: str, login: str, at: datetime) -> Connection:
     """Connect what the venue said of the proposed credentials; ``login`` is what the decider read.
 
@@ -220,21 +136,9 @@ def confirm_connect(*, change_id: int, by: User, digest: str, login: str, at: da
         change = changes.confirm(change_id=change_id, kind=CONNECT, by=by, digest=digest, at=at)
         if refusal := why_not_connect(change):
             raise NoLongerFits(f"Not connected. {refusal}")
-        newest = newest_look(change)
-        assert newest is not None
-        if newest.login != login:
-            raise changes.OtherChange(
-                f"Not connected. The venue says that the login is {newest.login}, and your page showed "
-                f"{login[:LOGIN_LENGTH] or 'none'}; read it again below."
-            )
+        newest, sealed = first_looks.sealed_as_shown(change, login, "Not connected.")
         connection = Connection(**change.words, login=newest.login)
-        try:
-            # changes.confirm has emptied ``sealed`` in the database, and not in this object, which still holds what
-            # it read: to read the row anew before this line would be to lose the credentials.
-            sealed = venues.seal_anew(sealed=change.sealed, login=newest.login, **change.words)
-        except venues.CannotOpen as wrong:
-            raise NoLongerFits(f"Not connected. {wrong}") from None
-        stored(connection, sealed, newest.accounts, at=at, reported_at=newest.at)
+        stored(connection, sealed, newest.accounts, change=change, at=at, reported_at=newest.at)
         facts = facts_of(connection, newest.may_transfer, newest.words, newest.accounts)
         changes.entry(change, by=by, at=at, action=CONNECT, facts=facts)
         return connection
@@ -242,12 +146,10 @@ def confirm_connect(*, change_id: int, by: User, digest: str, login: str, at: da
 
 def why_not_connect(change: Change) -> str | None:
     """Why nobody can confirm it as things are, whoever they are; None when somebody can."""
-    newest = newest_look(change)
-    if newest is None or not newest.answered:
-        return "The venue has not said yet whose login this is."
-    if newest.problem:
-        return "The venue did not say whose login this is."
-    return why_taken(Connection(**change.words, login=newest.login))
+    if refusal := first_looks.why_unknown(change):
+        return refusal
+    newest = first_looks.newest_look(change)
+    return why_taken(Connection(**change.words, login=newest.login if newest else ""))
 
 
 def why_taken(connection: Connection) -> str | None:
@@ -267,7 +169,7 @@ def propose_set_up(*, connection: Connection, accounts: Sequence[SetUp], reason:
     What would change nothing is left out. Raises changes.MayNotChange, changes.NotSaid, NotProposed.
     """
     with transaction.atomic():
-        insist_on_right(SET_UP, by)
+        changes.insist_on_right(SET_UP, by)
         lock()
         there, kinds = there_and_reported(connection)
         if connection.by_hand:
@@ -352,7 +254,7 @@ def confirm_set_up(*, change_id: int, by: User, digest: str, at: datetime) -> Co
                 raise NoLongerFits(f"Nothing was changed. {address}: {taken}")
             account = there.get(address) or Account(connection=connection, address=address, kind=said["kind"])
             was[address] = told(account) if account.pk else None
-            account.title, account.quiet = said["title"], said["quiet"]
+            account.title, account.quiet, account.change = said["title"], said["quiet"], change
             account.save()
             becomes[address] = told(account)
         changes.entry(change, by=by, at=at, action=SET_UP, facts={"was": was, "is": becomes})
@@ -370,24 +272,13 @@ def connection_of(change: Change) -> Connection:
 
 def proposals() -> QuerySet[Change]:
     """What is proposed of connections and accounts and waits, the oldest on top."""
-    return changes.waiting().filter(kind__in=[CONNECT, SET_UP]).order_by("id")
-
-
-def insist_on_right(kind: str, by: User) -> None:
-    if refusal := changes.why_not_propose(kind, by):
-        raise changes.MayNotChange(refusal)
+    return changes.waiting().filter(kind__in=[*first_looks.KINDS, SET_UP]).order_by("id")
 
 
 def subject(name: str) -> str:
     return f"connection:{name}"
 
 
-def ring(change_id: int) -> None:
-    """Wake a worker when this transaction is done; where the message is lost, the clock asks."""
-    send_on_commit(FIRST_LOOK, change_id, queue="reads", expires=30)
-
-
 def lock() -> None:
     """One of these verbs at a time, until the transaction ends: names, logins and addresses are looked up first."""
-    with database.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('connections', 0))")
+    one_at_a_time("connections")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
@@ -15,7 +16,7 @@ from treasury import venues
 from treasury.audit.record import Machine, record
 from treasury.controls import changes, telling
 from treasury.controls.roles import OPERATORS, holds
-from treasury.models import ENDED, Account, Change, Connection, LookUp, Scope, State, StopOrder, Transfer, User
+from treasury.models import ENDED, Account, Change, Connection, LookUp, Ruling, Scope, State, StopOrder, Transfer, User
 from treasury.pace import paced
 
 # Claims hold it shared, a stop exclusively: after "Stopped" is on the screen, no claim that began before commits.
@@ -199,6 +200,24 @@ def release_proposed(order: StopOrder) -> Change | None:
 def releases_proposed() -> Mapping[int, Change]:
     """The proposals to release a stop that wait for a second operator, by the order's number."""
     return {change.words["stop"]: change for change in changes.waiting().filter(kind=RELEASE)}
+
+
+def reviews(orders: Sequence[StopOrder]) -> Mapping[int, datetime]:
+    """When a second person last said of each order that it must stay, by its number: by declining its release.
+
+    One who stops does it alone, at once; another looks at it within settings.STOP_REVIEW_WITHIN, and again as long as
+    it stands. An order that nobody has looked at is left out.
+    """
+    declined = Change.objects.filter(
+        kind=RELEASE, ruling=Ruling.DECLINED, words__stop__in=[order.pk for order in orders]
+    )
+    return {change.words["stop"]: change.decided_at for change in declined.order_by("decided_at") if change.decided_at}
+
+
+def review_due(order: StopOrder, reviewed_at: datetime | None) -> datetime:
+    """By when a second person should have looked at it."""
+    within: timedelta = settings.STOP_REVIEW_WITHIN
+    return (reviewed_at or order.since) + within
 
 
 def confirm_release(*, change_id: int, by: User, digest: str, at: datetime) -> StopOrder:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from treasury.controls.roles import AUDITORS, OPERATORS, people
-from treasury.models import Change, Scope, StopOrder, Transfer
+from treasury.models import Change, Scope, StopOrder, Transfer, User
 from treasury.notices.outbox import beside, tell
 
 ONE_OF: Mapping[str, str] = {  # which one it is stays on the page
@@ -63,6 +63,36 @@ ASKS: Mapping[str, Asked] = {
         "New bands wait for you",
         "Nothing is changed yet. A colleague proposes how much accounts should hold; you confirm or decline.",
     ),
+    "credentials.replace": Asked(
+        "New credentials wait for you",
+        "Nothing is changed yet. A colleague proposes new credentials for a connection; you look at whose they are, "
+        "and confirm or decline.",
+    ),
+    "policy.set": Asked(
+        "A new version of the policy waits for you",
+        "Nothing is changed yet. A colleague proposes who must approve what from now on; you confirm or decline.",
+    ),
+    "house.set": Asked(
+        "A setting of the house waits for you",
+        "Nothing is changed yet. A colleague proposes another setting; you confirm or decline.",
+    ),
+    "user.enrol": Asked(
+        "A new person waits for you",
+        "Nothing is changed yet. A colleague proposes that somebody may sign in; you confirm or decline.",
+    ),
+    "user.change": Asked(
+        "What is known of a person waits for you",
+        "Nothing is changed yet. A colleague proposes to change it; you confirm or decline.",
+    ),
+    "user.reset": Asked(
+        "A lost factor waits for you",
+        "Nothing is changed yet. Somebody lost what they prove themselves by; make sure who they are, and confirm or "
+        "decline.",
+    ),
+    "membership.set": Asked(
+        "New roles wait for you",
+        "Nothing is changed yet. A colleague proposes who holds which role; you confirm or decline.",
+    ),
 }
 
 
@@ -102,7 +132,21 @@ def released(order: StopOrder, *, at: datetime) -> None:
         )
 
 
-def proposed(change: Change, *, decide: Iterable[str], at: datetime) -> None:
+def unreviewed(order: StopOrder, *, at: datetime, once: str) -> None:
+    """Operators and auditors: one person stopped it, and no second one has said since whether it must stay."""
+    tell(
+        kind="stop.review",
+        subject=f"stop:{order.pk}",
+        title=f"A stop stands, and nobody else has looked at it: {ONE_OF[order.scope]}",
+        text="Nothing is sent where it stands. Look at it: propose its release, or decline one and say why it stays.",
+        path="/stops/",
+        to=people(OPERATORS, AUDITORS),
+        at=at,
+        once=f"stop.review:{order.pk}:{once}",
+    )
+
+
+def proposed(change: Change, *, by: User, decide: Iterable[str], at: datetime) -> None:
     """Whoever may decide on it: neither its proposer nor the maker of the transfer that it is about."""
     with beside(f"proposed change {change.pk}"):
         reference = change.subject.removeprefix("transfer:")
@@ -114,7 +158,7 @@ def proposed(change: Change, *, decide: Iterable[str], at: datetime) -> None:
             title=asked.title.format(reference),
             text=asked.text.format(reference),
             path="/changes/",
-            to=people(*decide).exclude(pk=change.proposed_by_id).exclude(pk__in=makers),
+            to=people(*decide).exclude(person=by.person).exclude(pk__in=makers),
             at=at,
             once=f"change:{change.pk}",
         )

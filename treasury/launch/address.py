@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
@@ -50,6 +52,22 @@ def parse(url: str) -> Database:
         PORT=port,
         OPTIONS=dict(options),
     )
+
+
+def is_here(database: Database) -> bool:
+    """Whether it is behind a socket or a loopback address, whatever libpq would add from its own environment."""
+    options = database["OPTIONS"]
+    hosts = [*(database["HOST"] or os.environ.get("PGHOST", "")).split(","), *options.get("hostaddr", "").split(",")]
+    return "service" not in options and all(map(_is_of_this_machine, hosts))
+
+
+def _is_of_this_machine(host: str) -> bool:
+    if host in ("", "localhost") or host.startswith(("/", "@")):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def keywords(database: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from treasury.launch import places
+from treasury.launch import advisories, places
 from treasury.launch.processes import say
 
 TEMPLATES = sorted(str(path) for path in (places.PROJECT / "templates").rglob("*.html"))
@@ -34,6 +34,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "djlint": ("-m", "djlint", "templates", "--lint", "--quiet"),
     "migrations": ("manage.py", "makemigrations", "--check", "--dry-run"),
     "django": ("manage.py", "check", "--fail-level", "WARNING"),
+    "advisories": ("-m", "treasury.launch.advisories"),
 }
 
 
@@ -57,6 +58,8 @@ def lint(env: Mapping[str, str]) -> int:
         if done.returncode:
             failed.append(name)
             say(done.stdout.rstrip())
+        elif done.stdout.startswith(advisories.NOT_ASKED):
+            say(f"       {done.stdout.rstrip()}")
     if failed:
         say(f"Failed: {', '.join(failed)}.")
     return 1 if failed else 0

@@ -7,22 +7,32 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from treasury.launch import places, postgres
+from treasury.launch import address, places, postgres, reach, roles
 from treasury.launch.processes import ChildDied, Family, Signals, Stopped, say
 
 WEB_LIMIT = 60.0  # seconds until /healthz/ answers
 SIMULATORS_LIMIT = 30.0
+_OF_THE_OWNER = ("TREASURY_OWNER_DATABASE_URL", "TREASURY_OWNER_DATABASE_URL_FILE")
 _NEEDED_DISK = 300_000_000  # bytes
 _QUEUES = {"sends": 2, "reads": 2, "chores": 2, "plans": 1}  # and how many processes each of their workers has
 _STOP_ORDER = (("beat",), ("web",), tuple(_QUEUES), ("simulators",))
-_SIGN_INS = "maker, maker2, checker, checker2, auditor, admin, admin2"
+_READ_SETTINGS = """
+import sys
+from django.core.exceptions import ImproperlyConfigured
+try:
+    import treasury.settings
+except ImproperlyConfigured as wrong:
+    sys.exit(str(wrong))
+"""
+_SIGN_INS = "maker, maker2, checker, checker2, auditor, admin, admin2, policy, policy2, useradmin, useradmin2"
 
 
 class Refused(Exception):
@@ -43,18 +53,28 @@ def run(signals: Signals, home: Path, port: int, task: Sequence[str] = ()) -> in
 
 def _run(signals: Signals, home: Path, port: int, task: Sequence[str]) -> int:
     env = environment(home)
-    embedded = None if env.get("DATABASE_URL") else home / "postgres"
-    if embedded:
-        env["DATABASE_URL"] = postgres.start(embedded)
-    family = Family(signals, env, places.PROJECT)
+    _refuse_wrong_settings(env)
     practice = env["TREASURY_MODE"] == "practice"
+    owner = {name: env.pop(name) for name in _OF_THE_OWNER if name in env}  # what serves people never learns it
+    embedded = None if _said(env, "DATABASE_URL") else home / "postgres"
+    if embedded and not practice:
+        raise Refused("DATABASE_URL (or DATABASE_URL_FILE) is not set; TREASURY_MODE=real does not start without it.")
+    if not embedded and (why := reach.why_not(address.parse(_said(env, "DATABASE_URL")))):
+        raise Refused(why)
+    if embedded:
+        both = roles.make(postgres.start(embedded))
+        env["DATABASE_URL"], owner = both.application, {_OF_THE_OWNER[0]: both.owner}
+    family = Family(signals, env, places.PROJECT)
     try:
-        family.finish("migrate", "manage.py", "migrate", "--no-input")
+        _prepare_tables(family, owner, practice=practice)
         if practice:
             _start_simulators(family, home)
             family.finish("practice", "manage.py", "practice")
+        else:
+            family.finish("static", "manage.py", "collectstatic", "--no-input", "-v", "0")
         _start_product(family, home, port, practice=practice)
-        family.wait_for(lambda: answers(port), seconds=WEB_LIMIT, what="The first page")
+        host = "localhost" if practice else _said(env, "ALLOWED_HOSTS").split(",")[0].strip().lstrip(".")
+        family.wait_for(lambda: answers(port, host), seconds=WEB_LIMIT, what="The first page")
         if task:
             env["TREASURY_ADDRESS"] = f"http://localhost:{port}"
             family.finish("task", *task)
@@ -87,6 +107,32 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
+def _said(env: Mapping[str, str], name: str) -> str:
+    """A setting, or the content of the file that NAME_FILE names, or an empty text; raises Refused."""
+    if file := env.get(f"{name}_FILE"):
+        try:
+            return Path(file).read_text().strip()
+        except OSError as error:
+            raise Refused(f"{name}_FILE cannot be read: {error}.") from None
+    return env.get(name, "")
+
+
+def _prepare_tables(family: Family, owner: Mapping[str, str], *, practice: bool) -> None:
+    """Tables and rights, made by their owner. Without the owner's address a real installation finds them made."""
+    family.env.update(owner)
+    try:
+        if not owner and not practice:
+            family.finish("migrate", "manage.py", "migrate", "--check", "-v", "0")
+            return
+        family.finish("migrate", "manage.py", "migrate", "--no-input")
+        if owner:
+            role = address.parse(_said(family.env, "DATABASE_URL"))["USER"]
+            family.finish("grants", "manage.py", "grants", "--role", role, "-v", "0")
+    finally:
+        for name in owner:
+            del family.env[name]
+
+
 def _start_simulators(family: Family, home: Path) -> None:
     folder = home / "simulators"
     folder.mkdir(exist_ok=True)
@@ -117,7 +163,9 @@ def _start_product(family: Family, home: Path, port: int, *, practice: bool) -> 
     family.start(
         "web",
         *("-m", "gunicorn", "treasury.wsgi", "-k", "gthread", *binds, "--workers", "2", "--threads", "4"),
-        *("--graceful-timeout", "10", "--no-control-socket", "--log-level", "warning", *heartbeat),
+        # Which proxies are believed, the product decides by TREASURY_TRUSTED_PROXIES; gunicorn believes none.
+        *("--graceful-timeout", "10", "--no-control-socket", "--forwarded-allow-ips", ""),
+        *("--log-level", "warning", *heartbeat),
     )
     # Practising as root is nobody's danger; a real worker as root keeps Celery's warning.
     silence = ("-W", "ignore:You're running the worker with superuser") if practice else ()
@@ -138,11 +186,12 @@ def _start_product(family: Family, home: Path, port: int, *, practice: bool) -> 
     family.start("beat", *celery, "beat", "-l", "WARNING", "-s", schedule, "--pidfile=", again=True)
 
 
-def answers(port: int) -> bool:
-    """Whether the web says that it is well, asked without any proxy."""
+def answers(port: int, host: str = "localhost") -> bool:
+    """Whether the web says that it is well, asked without any proxy, by the name that it is known by."""
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/healthz/", headers={"Host": host})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://127.0.0.1:{port}/healthz/", timeout=5) as answer:
+        with opener.open(asked, timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -204,6 +253,22 @@ def _refuse_a_taken_port(port: int) -> None:
             raise Refused(
                 f"Port {port} is taken by another program: stop it, or choose another with PORT={port + 1}."
             ) from None
+
+
+def _refuse_wrong_settings(env: Mapping[str, str]) -> None:
+    """In a process of its own: they are read from an environment, and stay for as long as a process lives."""
+    done = subprocess.run(
+        [sys.executable, "-c", _READ_SETTINGS],
+        check=False,
+        cwd=places.PROJECT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode:
+        raise Refused(done.stderr.strip())
 
 
 def _refuse_a_full_disk(home: Path) -> None:

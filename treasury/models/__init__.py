@@ -8,18 +8,19 @@ from treasury.models.band import Band, Direction, Drift, Unit
 from treasury.models.call_window import CallWindow
 from treasury.models.change import Attachment, Change, FirstLook, Ruling
 from treasury.models.connection import Connection, ConnectionHealth
-from treasury.models.decision import Decision, Demand, Verdict
+from treasury.models.decision import Decision, Demand, Verdict, Withdrawal
 from treasury.models.heartbeat import Heartbeat, Home
 from treasury.models.movement import Basis, Mark, Match, Movement
 from treasury.models.notice import Channel, Ending, Notice
 from treasury.models.plan import Origin, Plan, PlanGroup, PlanLine, PlanState, Status
+from treasury.models.policy import Assessment, HouseSetting, Policy
 from treasury.models.price import Price
 from treasury.models.resolution import Contradiction, Resolution
 from treasury.models.route import Route
 from treasury.models.snapshot import Snapshot
 from treasury.models.stop_order import Scope, StopOrder
 from treasury.models.transfer import ENDED, IN_FLIGHT, NEXT, Predecessor, State, Transfer
-from treasury.models.user import User
+from treasury.models.user import Membership, User
 
 __all__ = [
     "ENDED",
@@ -28,6 +29,7 @@ __all__ = [
     "NOTHING_MOVED",
     "TAKEN",
     "Account",
+    "Assessment",
     "Attachment",
     "Attempt",
     "AuditBatch",
@@ -50,10 +52,12 @@ __all__ = [
     "FirstLook",
     "Heartbeat",
     "Home",
+    "HouseSetting",
     "Kind",
     "LookUp",
     "Mark",
     "Match",
+    "Membership",
     "Movement",
     "Notice",
     "Origin",
@@ -62,6 +66,7 @@ __all__ = [
     "PlanGroup",
     "PlanLine",
     "PlanState",
+    "Policy",
     "Predecessor",
     "Price",
     "Resolution",
@@ -76,4 +81,5 @@ __all__ = [
     "Unit",
     "User",
     "Verdict",
+    "Withdrawal",
 ]

@@ -15,6 +15,9 @@ class Account(models.Model):
     quiet = models.BooleanField(
         default=False, help_text="Only we move it: any other movement sends an approved transfer back."
     )
+    change = models.ForeignKey(
+        "treasury.Change", on_delete=models.PROTECT, related_name="+", help_text="What agreed on it as it stands."
+    )
 
     class Meta:
         ordering = ["connection__name", "address"]

@@ -6,6 +6,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+BOOTSTRAP, ADOPT = "house.bootstrap", "house.adopt"  # what nobody proposed, each of them once at most
+NOBODYS = [BOOTSTRAP, ADOPT]
+
 
 class Ruling(models.TextChoices):
     APPLIED = "applied", "Applied"
@@ -17,8 +20,10 @@ class Change(models.Model):
     """``words`` is what would change, frozen with its digest; the decider confirms exactly these.
 
     ``kind`` is ``noun.verb`` and names who applies it: ``stop.release``, ``transfer.resolve``, ``contradiction.close``,
-    ``connection.connect``, ``account.set_up``, ``bands.set``, ``transfer.confirm``, ``balance.state``. ``subject``
-    is the log's word for the thing that changes.
+    ``connection.connect``, ``credentials.replace``, ``account.set_up``, ``bands.set``, ``transfer.confirm``,
+    ``balance.state``, ``policy.set``, ``user.enrol``, ``user.change``, ``user.reset``, ``membership.set``,
+    ``house.set``. ``house.bootstrap`` and ``house.adopt`` are nobody's: the first set-up, and what an upgrade found.
+    ``subject`` is the log's word for the thing that changes.
     """
 
     kind = models.CharField(max_length=40)
@@ -27,15 +32,26 @@ class Change(models.Model):
     digest = models.CharField(max_length=64, help_text="SHA-256 of kind, subject, words and reason, lower-case hex.")
     sealed = models.TextField(default="", blank=True, help_text="Secrets that belong to it, encrypted; never shown.")
     reason = models.CharField(max_length=500)
-    proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="proposed")
+    proposed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="proposed",
+        help_text="Null only where nobody was there yet: the first set-up, and what an upgrade found.",
+    )
     proposed_at = models.DateTimeField()
+    proposed_factor = models.CharField(max_length=40, default="", blank=True, help_text="As Decision.factor.")
 
     ruling = models.CharField(max_length=9, choices=Ruling, null=True, help_text="Null while it waits.")
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="ruled_on"
     )
     decided_at = models.DateTimeField(null=True)
+    decided_factor = models.CharField(max_length=40, default="", blank=True, help_text="As Decision.factor.")
     said = models.CharField(max_length=500, default="", blank=True, help_text="What the decider said.")
+    applied_in = models.BigIntegerField(
+        null=True, help_text="The database transaction that applied it, written by a trigger: it governs in no other."
+    )
 
     class Meta:
         ordering = ["-id"]
@@ -46,13 +62,19 @@ class Change(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(ruling=None, decided_by=None, decided_at=None)
-                | Q(ruling__isnull=False, decided_by__isnull=False, decided_at__isnull=False),
+                | Q(ruling__isnull=False, decided_by__isnull=False, decided_at__isnull=False)
+                | Q(ruling="applied", kind__startswith="house.", proposed_by=None, decided_by=None),
                 name="change_decided_by_somebody",
             ),
             models.CheckConstraint(
                 condition=~Q(ruling="applied") | ~Q(decided_by=models.F("proposed_by")),
                 name="change_applied_by_another",
             ),
+            models.CheckConstraint(
+                condition=Q(proposed_by__isnull=False) | Q(kind__in=NOBODYS),
+                name="change_proposed_by_somebody",
+            ),
+            models.UniqueConstraint(fields=["kind"], condition=Q(kind__in=NOBODYS), name="change_first_only_once"),
         ]
 
     def __str__(self) -> str:

@@ -22,7 +22,14 @@ class Connection(models.Model):
     by_hand = models.BooleanField(
         default=False, help_text="People move its money at the venues' own screens; as its venue's module declares."
     )
+    fingerprint = models.CharField(
+        max_length=40, default="", help_text="Tells one set of credentials from another, and nothing else of them."
+    )
+    credentials_at = models.DateTimeField(null=True, help_text="Since when these credentials are in use.")
     created_at = models.DateTimeField()
+    change = models.ForeignKey(
+        "treasury.Change", on_delete=models.PROTECT, related_name="+", help_text="What agreed on it as it stands."
+    )
 
     class Meta:
         ordering = [Lower("name")]

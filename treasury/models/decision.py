@@ -49,7 +49,6 @@ class Decision(models.Model):
     class Meta:
         ordering = ["at", "id"]
         constraints = [
-            models.UniqueConstraint(fields=["transfer", "round", "by"], name="decision_once_per_person_and_round"),
             models.CheckConstraint(
                 condition=models.Q(verdict="approve") | ~models.Q(reason=""),
                 name="decision_rejection_has_a_reason",
@@ -58,3 +57,14 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verdict} of {self.transfer_id} by {self.by_id}"
+
+
+class Withdrawal(models.Model):
+    """An approval taken back by whoever gave it, before dispatch began: it no longer counts. Append-only."""
+
+    decision = models.OneToOneField(Decision, on_delete=models.PROTECT, related_name="withdrawal")
+    at = models.DateTimeField()
+    reason = models.CharField(max_length=500, default="", blank=True)
+
+    def __str__(self) -> str:
+        return f"withdrawal of decision {self.decision_id}"

@@ -17,10 +17,12 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from treasury.models import Channel, Notice, User
+from treasury.notices import links, webhook
 
 log = logging.getLogger(__name__)
 
 NOTHING_DECIDED = "Nothing is decided by this message; the page asks you to sign in."
+MOVED = "user.moved"  # to the address that somebody gave up: nobody who is active has it, and it is sent all the same
 UNREACHABLE = ".invalid"  # a domain that never exists (RFC 2606): practice people's
 
 
@@ -39,8 +41,8 @@ def tell(
     if not connection.in_atomic_block:
         raise OutsideTransaction(f"{kind}: a message belongs to the transaction of what it tells.")
     ways = [(Channel.MAIL, address) for address in _addresses(to)]
-    if settings.WEBHOOK_URL:
-        ways.append((Channel.WEBHOOK, _origin(settings.WEBHOOK_URL)))
+    if hook := webhook.address():
+        ways.append((Channel.WEBHOOK, _origin(hook)))
     whole = f"{text}\n\n{settings.ADDRESS}{path}\n\n{NOTHING_DECIDED}\n"
     Notice.objects.bulk_create(
         [
@@ -59,6 +61,34 @@ def tell(
         ],
         ignore_conflicts=True,
     )
+
+
+def send_link(*, to: User, title: str, text: str, once: str, at: datetime) -> None:
+    """Write a letter with a link by which this person chooses a password; ``links`` makes it when the letter leaves.
+
+    Nobody else is told, and no webhook. Raises OutsideTransaction.
+    """
+    whole = f"{text}\n\n{links.PLACE}\n\nThe link works once and for a day. Nobody else needs it: never pass it on.\n"
+    write_letters(_addresses([to]), kind=links.KIND, subject=to.subject, title=title, text=whole, once=once, at=at)
+
+
+def tell_address(*, address: str, kind: str, subject: str, title: str, text: str, once: str, at: datetime) -> None:
+    """Write to an address that somebody has just given up, which nobody active has. Raises OutsideTransaction."""
+    write_letters([address], kind=kind, subject=subject, title=title, text=f"{text}\n", once=once, at=at)
+
+
+def write_letters(
+    addresses: Iterable[str], *, kind: str, subject: str, title: str, text: str, once: str, at: datetime
+) -> None:
+    """Put a letter to each address into the outbox. Raises OutsideTransaction."""
+    if not connection.in_atomic_block:
+        raise OutsideTransaction(f"{kind}: a message belongs to the transaction of what it tells.")
+    said = {"kind": kind, "subject": subject, "title": title, "text": text, "written_at": at, "due_at": at}
+    letters = [
+        Notice(channel=Channel.MAIL, to=address, once=_once(once, Channel.MAIL, address), **said)
+        for address in addresses
+    ]
+    Notice.objects.bulk_create(letters, ignore_conflicts=True)
 
 
 @contextmanager

@@ -14,25 +14,24 @@ import hmac
 import json
 import logging
 import smtplib
-import socket
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import httpx
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
+from treasury import outbound
 from treasury.models import Channel, Ending, Notice, User
 from treasury.models.text import clean
-from treasury.notices.ways import host_of
+from treasury.notices import links, webhook
+from treasury.notices.outbox import MOVED
+from treasury.notices.ways import Refused, host_of
 from treasury.pace import paced
 
 log = logging.getLogger(__name__)
@@ -44,6 +43,7 @@ CALL_LIMIT = timedelta(seconds=10)  # of a webhook's whole answer; of each step 
 GIVEN_UP_AFTER = timedelta(days=7)  # since it was written, when a try fails again
 TROUBLED_AFTER = timedelta(hours=1)
 GONE = "Not sent. Nobody who is active has this address any more."
+NO_LINK = "Not sent. They have chosen a password already."
 NO_HOOK = "Not sent. There has been no webhook for a week."
 CLOSING = 421  # what a mail server says that ends the session, whatever it was asked
 LATER = frozenset({408, 425, 429})  # of a webhook's 4xx: they mean all messages, not this one
@@ -73,7 +73,7 @@ def post(*, now: Callable[[], datetime]) -> int:
     refused itself waits alone.
     """
     _drop(now())
-    channels = [Channel.MAIL, *([Channel.WEBHOOK] if settings.WEBHOOK_URL else [])]
+    channels = [Channel.MAIL, *([Channel.WEBHOOK] if webhook.address() else [])]
     ends_at, sent = time.monotonic() + RUN_FOR.total_seconds(), 0
     while channels and time.monotonic() < ends_at and (notice := _claim(channels, now())):
         failure = _send(notice, now())
@@ -111,10 +111,11 @@ def wait(tries: int) -> timedelta:
 def _drop(at: datetime) -> None:
     """End the letters to people who have left since, before anything is tried; and what has had no webhook for long."""
     reader = User.objects.filter(email__iexact=OuterRef("to"), is_active=True)
-    gone = waiting().filter(~Exists(reader), due_at__lte=at, channel=Channel.MAIL)
+    gone = waiting().filter(~Exists(reader), due_at__lte=at, channel=Channel.MAIL).exclude(kind=MOVED)
     if count := gone.update(ending=Ending.DROPPED, ended_at=at, problem=GONE):
         log.warning("%s letters to people who are not active any more are not sent", count)
-    if not settings.WEBHOOK_URL:
+    links.needless(waiting()).update(ending=Ending.DROPPED, ended_at=at, problem=NO_LINK)
+    if not webhook.address():
         old = waiting().filter(channel=Channel.WEBHOOK, written_at__lte=at - paced(GIVEN_UP_AFTER))
         old.update(ending=Ending.DROPPED, ended_at=at, problem=NO_HOOK)
 
@@ -165,7 +166,7 @@ def _send(notice: Notice, at: datetime) -> NotSent | None:
 
 def _storable(problem: str) -> str:
     """Cut, and without our own secrets, should the other side have repeated one."""
-    for secret in (settings.EMAIL_HOST_PASSWORD, settings.WEBHOOK_SECRET, settings.WEBHOOK_URL):
+    for secret in (settings.EMAIL_HOST_PASSWORD, settings.WEBHOOK_SECRET, webhook.address()):
         if secret:
             problem = problem.replace(secret, "…")
     return clean(problem)[:LONGEST_PROBLEM]
@@ -175,13 +176,29 @@ def _storable(problem: str) -> str:
 
 
 def _mail(notice: Notice) -> None:
+    """Of a letter with a link, nothing that the other side said of it is kept: it may repeat the link."""
+    try:
+        text, link = links.text_of(notice)
+    except links.NoLink:
+        raise NotTaken(NO_LINK) from None
+    try:
+        _deliver(notice, text)
+    except NotSent as failure:
+        if link:
+            raise type(failure)("The mail server did not take it. What it said may repeat the link.") from None
+        raise
+
+
+def _deliver(notice: Notice, text: str) -> None:
     """By Django's mail backend. The same Message-ID each time: mail programs show what comes twice once."""
     name = f"<notice-{notice.pk}-{hashlib.sha256(notice.once.encode()).hexdigest()[:16]}@{host_of(settings.ADDRESS)}>"
     headers = {"Message-ID": name, "Auto-Submitted": "auto-generated"}
-    mail = EmailMessage(notice.title, notice.text, settings.DEFAULT_FROM_EMAIL, [notice.to], headers=headers)
+    mail = EmailMessage(notice.title, text, settings.DEFAULT_FROM_EMAIL, [notice.to], headers=headers)
     backend = get_connection()
     try:
         taken = backend.send_messages([mail])
+    except outbound.Closed as closed:
+        raise NotSent(f"The mail server was not called: {closed}.") from None
     except smtplib.SMTPRecipientsRefused as refusal:
         code, words = next(iter(refusal.recipients.values()))
         kind = NotSent if code == CLOSING else NotTaken
@@ -211,24 +228,26 @@ def _reply(code: int, words: bytes | str) -> str:
 
 def _call(notice: Notice, at: datetime) -> None:
     """One signed POST on a connection of its own; only an answer of 200 to 299 means that it was taken."""
-    body = _body(notice)
-    headers = {"Content-Type": "application/json", "X-Treasury-Signature": signature(body, at), "Connection": "close"}
-    seconds = CALL_LIMIT.total_seconds()
-    with _Limit(seconds) as limit:
-        try:
-            with (
-                httpx.Client(trust_env=False, follow_redirects=False, timeout=seconds) as client,
-                client.stream(
-                    "POST", settings.WEBHOOK_URL, content=body, headers=headers, extensions={"trace": limit}
-                ) as answer,
-            ):
-                status = answer.status_code  # the rest of the answer is nobody's affair, and is not read
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as failure:
-            how = f"no answer within {seconds:g} s" if limit.is_over else type(failure).__name__
-            raise NotSent(f"The webhook did not answer ({how}).") from None
+    url, body = _allowed(webhook.address()), _body(notice)
+    headers = {"Content-Type": "application/json", "X-Treasury-Signature": signature(body, at)}
+    try:
+        status = outbound.post(url, purpose=outbound.Purpose.WEBHOOK, content=body, headers=headers, limit=CALL_LIMIT)
+    except outbound.NoAnswer as failure:
+        raise NotSent(f"The webhook did not answer ({failure}).") from None
+    except outbound.Closed as closed:
+        raise NotSent(f"The webhook was not called: {closed}.") from None
     if not 200 <= status < 300:
         kind = NotTaken if 400 <= status < 500 and status not in LATER else NotSent
         raise kind(f"The webhook answered {status}.")
+
+
+def _allowed(url: str) -> str:
+    """The address, as it may be used by this process: what was agreed on elsewhere is refused here all the same."""
+    try:
+        webhook.insist(url)
+    except Refused as refusal:
+        raise NotSent(str(refusal)) from None
+    return url
 
 
 def _body(notice: Notice) -> bytes:
@@ -248,42 +267,3 @@ def signature(body: bytes, at: datetime) -> str:
     seconds = int(at.timestamp())
     key = settings.WEBHOOK_SECRET.encode()
     return f"t={seconds},v1={hmac.new(key, f'{seconds}.'.encode() + body, hashlib.sha256).hexdigest()}"
-
-
-class _Limit:
-    """Cuts an exchange when its time is over: httpx's own limits bound each read, and a dripping answer has many.
-
-    It learns of the socket by httpcore's trace events, and keeps a duplicate, so that it never shuts a stranger's.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.is_over = False
-        self._lock = threading.Lock()
-        self._held: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._timer.cancel()
-        with self._lock:
-            for held in self._held:
-                held.close()
-            self._held.clear()
-
-    def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
-            with self._lock:
-                self._held.append(info["return_value"].get_extra_info("socket").dup())
-        if self.is_over:
-            raise httpx.ReadTimeout("the limit of the call was over")
-
-    def _cut(self) -> None:
-        with self._lock:
-            self.is_over = True
-            for held in self._held:
-                with suppress(OSError):  # gone already
-                    held.shutdown(socket.SHUT_RDWR)

@@ -45,11 +45,10 @@ def mail_server(url: str, *, practice: bool) -> MailServer:
     )
 
 
-def insist_on_webhook(url: str, secret: str, *, practice: bool) -> None:
-    """An empty address means that there is none. Raises Refused."""
+def insist_on_webhook(url: str, secret: str, *, practice: bool, name: str = "TREASURY_WEBHOOK_URL") -> None:
+    """An empty address means that there is none. Raises Refused, which calls the address ``name``."""
     if not url:
         return
-    name = "TREASURY_WEBHOOK_URL"
     parts = _parts(name, url)
     if parts.username or parts.password or parts.fragment:
         raise Refused(f"{name} is refused: it may hold no user, password or fragment.")

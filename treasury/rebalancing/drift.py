@@ -13,13 +13,12 @@ from typing import Any
 
 from treasury.balances import holdings
 from treasury.controls import bands as setting
-from treasury.controls import stops
+from treasury.controls import policy, stops
 from treasury.models import Account, Balance, Band, Connection, Direction, Scope, StopOrder, Transfer, Unit
 from treasury.models.amount import grouped
 from treasury.models.clock import to_the_minute
 from treasury.rebalancing import feasible, on_its_way, suppose
 from treasury.rebalancing.on_its_way import Way
-from treasury.transfers import guards
 
 NOTHING = Decimal(0)
 NONE_STATED = "nobody has stated yet what it holds: state it"
@@ -132,8 +131,9 @@ def read(
     observed = {key: one.observed_at for key, one in held.items() if not holdings.is_stale(one, at)}
     ways = on_its_way.read(observed, at)
     orders = list(stops.standing()) if bands else []
+    floors = policy.floors() if bands else {}
     return [
-        _group(list(group), held, ways, orders, at)
+        _group(list(group), held, ways, orders, floors, at)
         for _, group in groupby(bands, key=lambda band: (band.account.connection_id, band.asset))
     ]
 
@@ -194,6 +194,7 @@ class _Known:
     held: Balance | None
     way: Way
     unreadable: str
+    floor: Decimal  # what it must keep
 
     @property
     def expected(self) -> Decimal | None:
@@ -208,13 +209,15 @@ def _group(
     held: Mapping[on_its_way.Key, Balance],
     ways: Mapping[on_its_way.Key, Way],
     orders: Sequence[StopOrder],
+    floors: Mapping[str, Decimal],
     at: datetime,
 ) -> Group:
     known = []
     for band in bands:
         key = (band.account_id, band.asset)
         balance = held.get(key)
-        known.append(_Known(band, balance, ways.get(key) or Way(), _why_unreadable(band, balance, at)))
+        floor = max(band.floor, policy.floor_of(band.asset, floors))
+        known.append(_Known(band, balance, ways.get(key) or Way(), _why_unreadable(band, balance, at), floor))
     whole = _whole(known)
     stands = [_stand(one, whole, orders, at) for one in known]
     connection, asset = bands[0].account.connection, bands[0].asset
@@ -273,16 +276,16 @@ def _stand(known: _Known, whole: Decimal | None, orders: Sequence[StopOrder], at
         minimum=minimum,
         target=target,
         maximum=maximum,
-        free=_free(band, held, way),
+        free=_free(known),
         position=position,
         off=off,
         stale=held is not None and holdings.is_stale(held, at),
         frozen=known.unreadable or way.frozen,
-        no_giving=_why_not(band, Direction.TAKES, orders) or _unsaid(held) or _why_keep(band, held, way),
+        no_giving=_why_not(band, Direction.TAKES, orders) or _unsaid(held) or _why_keep(known),
         no_taking=_why_not(band, Direction.GIVES, orders),
         waiting=way.transfers,
         reserved=way.going,
-        floor=_floor(band),
+        floor=known.floor,
     )
 
 
@@ -299,25 +302,22 @@ def _position(
     return Position.INSIDE, NOTHING
 
 
-def _free(band: Band, held: Balance | None, way: Way) -> Decimal:
+def _free(known: _Known) -> Decimal:
     """The most that may leave it without anything arriving; never more than the dispatcher would let go."""
+    held = known.held
     if held is None or held.total is None or held.movable is None:
         return NOTHING
-    left: Decimal = min(held.movable, held.total) - way.going - _floor(band)
+    left: Decimal = min(held.movable, held.total) - known.way.going - known.floor
     return max(left, NOTHING)
 
 
-def _why_keep(band: Band, held: Balance | None, way: Way) -> str:
+def _why_keep(known: _Known) -> str:
     """Why it may not even pass on what arrives: that would fill a gap first. Reckoned as the dispatcher does."""
+    held, going = known.held, known.way.going
     if held is None or held.total is None or held.movable is None:
         return ""
-    gap = -min(held.movable - way.going, held.total - way.going - _floor(band))
+    gap = -min(held.movable - going, held.total - going - known.floor)
     return f"it is short of what it owes, reserves or must keep by {grouped(gap)}" if gap > 0 else ""
-
-
-def _floor(band: Band) -> Decimal:
-    floor: Decimal = band.floor
-    return max(floor, guards.floor_of_all(band.asset))
 
 
 def _in_amounts(band: Band, whole: Decimal | None) -> tuple[Decimal | None, Decimal | None, Decimal | None]:

@@ -9,10 +9,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, localc
 from typing import Protocol
 
 from treasury.balances.holdings import is_none_of_others
-from treasury.controls import bands
+from treasury.controls import bands, policy
 from treasury.models import Account, Balance, Band, Connection, Direction, Unit
 from treasury.models.amount import DECIMALS, grouped
-from treasury.transfers.guards import floor_of_all
 
 Key = tuple[int, str]  # an account's number, and an asset
 Held = Callable[[Account, str], Decimal | None]
@@ -266,11 +265,16 @@ def outlooks_of_each(proposals: Sequence[Mapping[Key, Limits | None]]) -> list[l
     connections = {account.connection_id for account in accounts.values()}
     now = list(bands.current().filter(account__connection__in=connections))
     held = held_by([*accounts.values(), *(band.account for band in now)])
-    return [_outlooks(proposal, accounts, now, held) for proposal in proposals]
+    floors = policy.floors()
+    return [_outlooks(proposal, accounts, now, held, floors) for proposal in proposals]
 
 
 def _outlooks(
-    wanted: Mapping[Key, Limits | None], accounts: Mapping[int, Account], now: Sequence[Band], held: Held
+    wanted: Mapping[Key, Limits | None],
+    accounts: Mapping[int, Account],
+    now: Sequence[Band],
+    held: Held,
+    floors: Mapping[str, Decimal],
 ) -> list[Outlook]:
     groups: dict[tuple[int, str], dict[int, tuple[Account, Limits]]] = {
         (accounts[number].connection_id, asset): {} for number, asset in wanted
@@ -281,15 +285,15 @@ def _outlooks(
     for (number, asset), limits in wanted.items():
         if limits is not None:
             groups[accounts[number].connection_id, asset][number] = (accounts[number], limits)
-    found = [outlook(asset, list(group.values()), held) for (_, asset), group in groups.items() if group]
+    found = [outlook(asset, list(group.values()), held, floors) for (_, asset), group in groups.items() if group]
     return sorted(found, key=lambda one: (one.connection.name, one.asset))
 
 
-def outlook(asset: str, group: Sequence[tuple[Account, Limits]], held: Held) -> Outlook:
-    """One group, with what its accounts hold."""
+def outlook(asset: str, group: Sequence[tuple[Account, Limits]], held: Held, floors: Mapping[str, Decimal]) -> Outlook:
+    """One group, with what its accounts hold, and what by the policy's ``floors`` each of them must keep."""
     connection = group[0][0].connection
     places = [
-        Place(account.title, limits, held(account, asset), max(limits.floor, floor_of_all(asset)))
+        Place(account.title, limits, held(account, asset), max(limits.floor, policy.floor_of(asset, floors)))
         for account, limits in group
     ]
     unread = [place.title for place in places if place.balance is None]

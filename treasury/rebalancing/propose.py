@@ -15,6 +15,7 @@ from django.db.models import Q
 from treasury.audit.record import record
 from treasury.balances.holdings import balance_of
 from treasury.balances.movements import CALM
+from treasury.controls import policy
 from treasury.models import Account, Origin, Plan, PlanLine, PlanState, Predecessor, State, Transfer, User
 from treasury.models.amount import grouped
 from treasury.rebalancing import drift
@@ -86,10 +87,10 @@ def too_much(plan: Plan, amounts: Mapping[int, Decimal]) -> list[str]:
         if pk in amounts and not line.after:
             account, before = taken.get((line.source_id, line.asset), (line.source, Decimal(0)))
             taken[line.source_id, line.asset] = account, before + amounts[pk]
-    found = []
+    found, floors = [], policy.floors()
     for (_, asset), (account, amount) in taken.items():
         held = balance_of(account, asset)
-        left = guards.usable(held) if held is not None else None
+        left = guards.usable(held, floors=floors) if held is not None else None
         if left is not None and amount > left:
             found.append(
                 f"{grouped(amount)} {asset} of {account.title} are to be sent, and {grouped(left)} can be moved now; "
@@ -116,7 +117,7 @@ def submit_all(*, plan: Plan, maker: User, at: datetime) -> list[tuple[Transfer,
                 if others := submitted_since(plan, [transfer])[transfer.pk]:
                     raise access.NotNow(f"{since_in_words(others)}: compute again.")
                 transfer = submit.submit(reference=transfer.reference, maker=maker, at=at)
-        except (access.NotAllowed, access.NotNow, draft.Invalid) as refusal:
+        except (access.NotAllowed, access.NotNow, draft.Invalid, policy.Denied, policy.NoPolicy) as refusal:
             problem = str(refusal)
         found.append((transfer, problem))
     return found

@@ -11,6 +11,7 @@ from treasury.models import StopOrder
 register = template.Library()
 
 ACTORS: Mapping[str, str] = {
+    "set-up": "the first set-up",
     "dispatcher": "the sender",
     "settle": "the look-up",
     "confirm": "the wait for a confirmation",

@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.conf import settings
+from django.template import Context
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -21,6 +23,7 @@ from treasury.models.clock import on_the_clock as on_the_clock
 from treasury.templatetags.icons import icon
 from treasury.transfers.instruction import fingerprint as digest_fingerprint
 from treasury.transfers.queries import STANDINGS, Standing
+from treasury.web.reading import READ, shown_now
 
 register = template.Library()
 register.simple_tag(icon)
@@ -103,6 +106,23 @@ def fingerprint(digest: str | None) -> str:
     return digest_fingerprint(digest or "")
 
 
+PROVED = {  # the first word of Decision.factor; see treasury.web.factor.told
+    "password": "by password",
+    "passkey": "by passkey",
+    "totp": "by a code of an app",
+    "recovery": "by a recovery code",
+    "provider": "by the identity provider",
+}
+
+
+@register.filter
+def proved(factor: str) -> str:
+    """What proved that it was them: "by password", "by passkey “Blue key”". Which one exactly, the records say."""
+    kind, _, rest = factor.partition(" ")
+    name = rest.partition(" ")[2] if kind == "passkey" else ""
+    return f"{PROVED.get(kind, f'by {kind}')} “{name}”" if name else PROVED.get(kind, f"by {factor}")
+
+
 @register.filter
 def evidence(facts: Any) -> str:
     """What a venue said, one word to a line."""
@@ -131,6 +151,19 @@ def stopped(order: StopOrder) -> str:
     """What a stop order stops, as a sentence's beginning: "Everything at a venue is stopped"."""
     what = covered(order)
     return f"{what if order.connection or order.account else what[0].upper() + what[1:]} is stopped"
+
+
+@register.simple_tag(takes_context=True)
+def read_at(context: Context, words: str, form: str) -> SafeString:
+    """For a form that decides on ``words`` (a digest): the moment when it was shown, signed. A poll that shows the same
+    words again keeps the first moment. ``form`` tells two forms about the same words apart. Nothing where the house
+    asks for no reading time."""
+    person = context.get("person")
+    if not settings.READ_SECONDS or person is None:
+        return SafeString()
+    known = f"read-{form}-{words[:24]}"
+    shown = shown_now(person, words)
+    return format_html('<input type="hidden" name="{}" id="{}" value="{}" hx-preserve>', READ, known, shown)
 
 
 @register.inclusion_tag("house/_chip.html")

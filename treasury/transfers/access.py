@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from treasury.balances.moved import has_moved
-from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS, groups_of
-from treasury.models import ENDED, State, Transfer, User
+from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS, groups_of, same_person
+from treasury.models import ENDED, Decision, State, Transfer, User, Verdict
 
 
 class Forbidden(str):
@@ -60,8 +60,9 @@ def why_not_check(user: User) -> str | None:
 
 
 def why_not_decide(transfer: Transfer, user: User, at: datetime) -> str | None:
-    """Approving and rejecting are the same right."""
-    if transfer.maker_id == user.pk:
+    """Approving and rejecting are the same right: of a checker who is in a demanded group and has not decided, and
+    never of the person who drafted it, under whatever sign-in."""
+    if same_person(transfer.maker, user):
         return Forbidden("You drafted this; someone else must approve.")
     if reason := why_not_check(user):
         return reason
@@ -70,10 +71,27 @@ def why_not_decide(transfer: Transfer, user: User, at: datetime) -> str | None:
         return TooLate(f"{transfer.reference} is {label(transfer)}; it does not wait for a decision.")
     if not transfer.demands.filter(round=transfer.round, group__in=groups).exists():
         return Forbidden("None of the groups that must decide on this transfer is yours.")
-    if transfer.decisions.filter(round=transfer.round, by=user).exists():
+    if transfer.decisions.filter(round=transfer.round, by__person=user.person, withdrawal=None).exists():
         return TooLate("You have decided on this transfer already.")
     if transfer.expires_at is None or at >= transfer.expires_at:
         return TooLate(f"{transfer.reference} expired; nothing moved. Its maker may draft it again.")
+    return None
+
+
+def own_approval(transfer: Transfer, user: User) -> Decision | None:
+    """What this person approved in this round, under whatever sign-in, and has not taken back."""
+    given = transfer.decisions.filter(round=transfer.round, verdict=Verdict.APPROVE, withdrawal=None)
+    return given.filter(by__person=user.person).first()
+
+
+def why_not_withdraw(transfer: Transfer, user: User) -> str | None:
+    """Taking one's approval back is the right of whoever gave it, a checker still or not, until dispatch begins."""
+    if not groups_of(user):
+        return Forbidden("You no longer hold a role.")
+    if own_approval(transfer, user) is None:
+        return Forbidden("You have no approval of this that counts; only who gave one can withdraw it.")
+    if transfer.state not in (State.SUBMITTED, State.APPROVED):
+        return TooLate(f"{transfer.reference} is {label(transfer)}: too late to withdraw an approval.")
     return None
 
 

@@ -1,15 +1,19 @@
-"""Approve and reject: one person's word on the exact instruction they saw."""
+"""Approve and reject: one person's word on the exact instruction they saw. ``withdraw`` takes an approval back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from treasury.controls.roles import groups_of
-from treasury.models import Decision, Demand, State, Transfer, User, Verdict
+from treasury.models import Decision, State, Transfer, User, Verdict
 from treasury.transfers import access, bell, lifecycle, restored
+from treasury.transfers.approvals import still_missing
+from treasury.transfers.cancel import CLOCK
+
+ACTION = "transfer.approve"
 
 
 class OtherWords(Exception):
@@ -30,11 +34,39 @@ def approve(*, reference: str, checker: User, digest: str, round: int, factor: s
         missing = still_missing(transfer)
         told = {"digest": digest, "factor": factor, "round": transfer.round}
         if missing:
-            lifecycle.entry(transfer, by=checker, at=at, action="transfer.approve", facts={**told, "missing": missing})
+            lifecycle.entry(transfer, by=checker, at=at, action=ACTION, facts={**told, "missing": missing})
             return transfer
-        lifecycle.advance(transfer, State.APPROVED, by=checker, at=at, action="transfer.approve", facts=told, due_at=at)
+        lifecycle.advance(transfer, State.APPROVED, by=checker, at=at, action=ACTION, facts=told, due_at=at)
         bell.ring_on_commit(transfer)
         return transfer
+
+
+def complete(*, reference: str, at: datetime) -> Transfer:
+    """By the clock: approved, once what lapsed counts again and was all that a round lacked. Nobody can decide on such
+    a round but those who were asked and have not, who may be none.
+
+    Raises access.NotNow where it does not wait, is over, or lacks approvals still.
+    """
+    with transaction.atomic():
+        transfer = lifecycle.locked(reference)
+        if transfer.state != State.SUBMITTED:
+            raise access.NotNow(f"{reference} is {access.label(transfer)}; it does not wait for a decision.")
+        if transfer.expires_at is None or at >= transfer.expires_at:
+            raise access.NotNow(f"{reference} expired; nothing moved.")
+        if not transfer.demands.filter(round=transfer.round).exists() or still_missing(transfer):
+            raise access.NotNow(f"{reference} still lacks approvals.")
+        told = {"digest": transfer.digest, "round": transfer.round, "why": "an approval counts again"}
+        lifecycle.advance(transfer, State.APPROVED, by=CLOCK, at=at, action=ACTION, facts=told, due_at=at)
+        bell.ring_on_commit(transfer)
+        return transfer
+
+
+def full(at: datetime) -> list[Transfer]:
+    """What still waits though its round has every approval that it demands, the oldest first."""
+    asked = Transfer.objects.filter(state=State.SUBMITTED, expires_at__gt=at)
+    decided = Decision.objects.filter(transfer=OuterRef("pk"), round=OuterRef("round"), verdict=Verdict.APPROVE)
+    some = asked.filter(Exists(decided.filter(withdrawal=None))).select_related("maker").order_by("pk")
+    return [one for one in some if not still_missing(one)]
 
 
 def reject(
@@ -60,19 +92,6 @@ def reject(
             action="transfer.reject",
             facts={"digest": digest, "factor": factor, "round": transfer.round, "reason": reason.strip()},
         )
-
-
-def still_missing(transfer: Transfer) -> dict[str, int]:
-    """How many approvals of which group this round still lacks; empty when it has them all."""
-    approvals = transfer.decisions.filter(round=transfer.round, verdict=Verdict.APPROVE, digest=transfer.digest)
-    return lacking(transfer.demands.filter(round=transfer.round), approvals)
-
-
-def lacking(demands: Iterable[Demand], approvals: Iterable[Decision]) -> dict[str, int]:
-    """What these approvals lack of these demands, all of one round."""
-    counts = [decision.counts_for for decision in approvals]
-    missing = {demand.group: demand.count - sum(demand.group in counted for counted in counts) for demand in demands}
-    return {group: count for group, count in missing.items() if count > 0}
 
 
 def _decide(

@@ -112,7 +112,7 @@ def confirm_done(*, change_id: int, by: User, digest: str, typed: str, at: datet
             by=by,
             at=at,
             action=DONE,
-            facts={"change": change.pk, "proposed_by": change.proposed_by.get_username(), **facts},
+            facts={"change": change.pk, "proposed_by": str(change.proposed_by), **facts},
             outcome=f"Nothing moved. {change.proposed_by} and {by} say that it was not done.",
         )
 
@@ -163,7 +163,7 @@ def latest(transfer: Transfer) -> Change | None:
 def said_done(transfer: Transfer) -> Change | None:
     """Two people's word that it was done: the repeat rests on it, and the database insists on it too."""
     applied = Change.objects.filter(kind=DONE, subject=transfer.subject, ruling=Ruling.APPLIED, words__done=True)
-    return applied.exclude(decided_by=transfer.maker_id).select_related("proposed_by", "decided_by").first()
+    return applied.exclude(decided_by__person=transfer.maker.person).select_related("proposed_by", "decided_by").first()
 
 
 def in_words(transfer: Transfer) -> str | None:

@@ -14,6 +14,7 @@ from connectors.core.protocol import State as Found
 from treasury.audit.record import Machine
 from treasury.balances.moved import has_moved
 from treasury.controls import changes
+from treasury.controls.roles import same_person
 from treasury.models import TAKEN, Attempt, Change, Contradiction, LookUp, Outcome, State, Transfer, User
 from treasury.transfers import lifecycle, telling
 from treasury.transfers.alarms import alarm
@@ -125,7 +126,7 @@ def insist_on_typed(typed: str, transfer: Transfer) -> None:
 
 
 def insist_not_maker(transfer: Transfer, by: User) -> None:
-    if transfer.maker_id == by.pk:
+    if same_person(transfer.maker, by):
         raise changes.MayNotChange("You drafted this transfer; someone else must confirm what became of it.")
 
 

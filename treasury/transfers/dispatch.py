@@ -12,9 +12,9 @@ from django.db.models import Q
 
 from treasury.balances.holdings import balance_of
 from treasury.balances.refresh import NotRead, refresh
-from treasury.controls import stops
+from treasury.controls import policy, stops
 from treasury.models import Account, Attempt, Connection, Kind, State, Transfer
-from treasury.transfers import attempts, guards, lifecycle, submit
+from treasury.transfers import attempts, guards, lifecycle, rounds
 from treasury.transfers.alarms import alarm
 from treasury.transfers.attempts import DISPATCHER, HELD_AGAIN, SEND_WITHIN
 
@@ -74,18 +74,7 @@ def _object(transfer: Transfer, found: guards.Objection, at: datetime) -> None:
     if isinstance(found, guards.Expire):
         lifecycle.advance(transfer, State.EXPIRED, by=DISPATCHER, at=at, action="transfer.expire", outcome=words)
     elif isinstance(found, guards.SendBack):
-        demands = submit.write_demands(transfer)
-        lifecycle.advance(
-            transfer,
-            State.SUBMITTED,
-            by=DISPATCHER,
-            at=at,
-            action="transfer.send_back",
-            facts={"why": words, "demands": demands, "round": transfer.round + 1},
-            round=transfer.round + 1,
-            **submit.seen(transfer),
-            outcome=f"{found.money} It needs approval again: {words}.",
-        )
+        _send_back(transfer, found, at)
     else:
         if transfer.held != words:  # say it once, not at each tick
             lifecycle.entry(transfer, by=DISPATCHER, at=at, action="transfer.hold", facts={"why": words})
@@ -93,3 +82,19 @@ def _object(transfer: Transfer, found: guards.Objection, at: datetime) -> None:
                 alarm(transfer, words, by=DISPATCHER, at=at)
         retry_at = found.retry_at if isinstance(found, guards.Hold) else None
         Transfer.objects.filter(pk=transfer.pk).update(held=words, due_at=retry_at or at + HELD_AGAIN)
+
+
+def _send_back(transfer: Transfer, found: guards.SendBack, at: datetime) -> None:
+    """In a new round, for which its version of the policy is asked anew."""
+    try:
+        rounds.begin_again(
+            transfer,
+            why=found.words,
+            money=found.money,
+            by=DISPATCHER,
+            action="transfer.send_back",
+            at=at,
+            facts={"why": found.words},
+        )
+    except policy.Denied as denied:
+        _object(transfer, guards.Hold(f"{found.words}; and {denied.sentence} Cancel it"), at)

@@ -15,6 +15,7 @@ from treasury.balances import routes
 from treasury.balances.holdings import balance_of
 from treasury.models import Account, Balance, Connection, PlanLine, State, Transfer, User
 from treasury.models.amount import NotPlain, grouped, parsed, plain
+from treasury.models.turns import one_at_a_time
 from treasury.transfers import access, by_hand, guards, instruction, lifecycle, order
 
 NOBODY_BY_HAND = (
@@ -60,8 +61,7 @@ def draft(
     with transaction.atomic():
         access.insist(access.why_not_draft(maker))
         key = draft_key or uuid4()
-        with database.cursor() as cursor:  # two clicks at once: the second waits here, then finds the first's draft
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"draft:{key}"])
+        one_at_a_time(f"draft:{key}")  # two clicks at once: the second waits here, then finds the first's draft
         if taken := Transfer.objects.filter(draft_key=key).first():
             if taken.maker_id == maker.pk and taken.planned_id == (planned.pk if planned else None):
                 return taken

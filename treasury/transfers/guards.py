@@ -6,8 +6,9 @@ The first that objects decides. An error in a guard is a no.
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,30 +16,26 @@ from functools import wraps
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from treasury import venues
 from treasury.balances import movements
 from treasury.balances.holdings import balance_of, stale_after
 from treasury.balances.moved import MOVED, has_moved, with_ruling
-from treasury.controls import bands, restores, stops
-from treasury.controls.roles import groups_of
+from treasury.controls import bands, policy, restores, stops
 from treasury.models import (
     IN_FLIGHT,
-    NOTHING_MOVED,
     Account,
-    Attempt,
     Balance,
     Contradiction,
-    Outcome,
+    Policy,
     State,
     Transfer,
-    User,
     Verdict,
 )
 from treasury.models.amount import grouped
 from treasury.models.clock import to_the_minute
-from treasury.transfers import instruction, order, restored, telling
+from treasury.transfers import approvals, assess, instruction, limits, order, restored, telling
 
 log = logging.getLogger(__name__)
 
@@ -131,11 +128,27 @@ def approved_since_restore(transfer: Transfer, at: datetime) -> Objection | None
 def same_words(transfer: Transfer, at: datetime) -> Objection | None:
     """Is what would be sent what was approved?"""
     text = instruction.compose(transfer)
-    approved = transfer.decisions.filter(round=transfer.round, verdict=Verdict.APPROVE)
+    approved = transfer.decisions.filter(round=transfer.round, verdict=Verdict.APPROVE, withdrawal=None)
     digests = {transfer.digest} | {decision.digest for decision in approved}
     texts = {transfer.instruction} | {decision.instruction for decision in approved}
     if digests != {instruction.digest(text)} or texts != {text}:
         return Alarm("the instruction is not the one that was approved")
+    return None
+
+
+def same_answer(transfer: Transfer, at: datetime) -> Objection | None:
+    """Is what the policy demanded what its version says?"""
+    asked = transfer.assessments.select_related("policy").filter(round=transfer.round).first()
+    if asked is None:
+        first = Policy.objects.order_by("number").first()
+        if first is not None and transfer.submitted_at is not None and transfer.submitted_at < first.at:
+            return None  # submitted before there were policies
+        return Alarm("nothing says what the policy answered when its approval was asked for")
+    if hashlib.sha256(asked.policy.text.encode()).hexdigest() != asked.policy.digest:
+        return Alarm(f"the text of {asked.policy} is not the one that was agreed on")
+    demanded = {one.group: one.count for one in transfer.demands.filter(round=transfer.round)}
+    if not assess.demands_hold(asked) or demanded != assess.replay(asked).demands:
+        return Alarm(f"what it was approved by is not what {asked.policy} answers, reckoned again")
     return None
 
 
@@ -214,18 +227,15 @@ def no_twin(transfer: Transfer, at: datetime) -> Objection | None:
 
 def quorum(transfer: Transfer, at: datetime) -> Objection | None:
     """Are those who approved still active and in their role?"""
-    deciders = User.objects.filter(
-        decisions__transfer=transfer, decisions__round=transfer.round, decisions__verdict=Verdict.APPROVE
-    )
-    groups = {decider.pk: groups_of(decider) for decider in deciders.distinct()}
-    for demand in transfer.demands.filter(round=transfer.round):
-        counted = transfer.decisions.filter(
-            round=transfer.round, verdict=Verdict.APPROVE, counts_for__contains=[demand.group]
-        )
-        valid = sum(demand.group in groups[decision.by_id] for decision in counted)
-        if valid < demand.count:
+    demands = list(transfer.demands.filter(round=transfer.round))
+    if not demands:
+        return SendBack("nothing says who must approve it")
+    missing = approvals.lacking(transfer, demands, approvals.standing(transfer))
+    for demand in demands:
+        if short := missing.get(demand.group):
             return SendBack(
-                f"{demand.count} of {demand.group} must approve, and {valid} of those who did may still do so"
+                f"{demand.count} of {demand.group} must approve, and {demand.count - short} of those who did may still "
+                "do so"
             )
     return None
 
@@ -254,33 +264,9 @@ def age_most(account: Account) -> timedelta:
 
 
 def within_limit(transfer: Transfer, at: datetime) -> Objection | None:
-    """Is the day's limit kept?"""
-    limits: dict[str, Decimal] = settings.DAILY_LIMITS
-    limit = limits.get(transfer.asset.upper(), limits.get("*"))  # venues write usdt and USDT
-    if limit is None:
-        return None
-    since = at - timedelta(hours=24)
-    # Whatever may have left within the day counts, whether it has settled or is unknown; and so does what a person may
-    # do at any moment now, however long ago they were asked to.
-    waiting = Q(outcome=Outcome.CHALLENGE, transfer__state=State.CONFIRMING)
-    may_have_left = Q(outcome=None) | ~Q(outcome__in=NOTHING_MOVED)
-    first = (
-        Attempt.objects.filter(transfer__connection=transfer.connection, transfer__asset__iexact=transfer.asset)
-        .filter(Q(may_have_left, claimed_at__gt=since) | waiting)
-        .exclude(transfer=transfer)
-        .values("transfer")
-        .annotate(last=Max("claimed_at"))
-        .order_by("last")
-    )
-    sent = Transfer.objects.filter(pk__in=[row["transfer"] for row in first]).aggregate(sum=Sum("amount"))["sum"]
-    if (sent or Decimal(0)) + transfer.amount <= limit:
-        return None
-    ends = [row["last"] + timedelta(hours=24) for row in first if row["last"] > since]
-    return Hold(
-        f"with {grouped(sent or Decimal(0))} {transfer.asset} sent over {transfer.connection.name} in 24 hours, it "
-        f"would pass the limit of {grouped(limit)}",
-        retry_at=ends[0] if ends else None,
-    )
+    """Are the limits kept?"""
+    found = limits.reached_at_claim(transfer, at)
+    return Hold(found.words, retry_at=found.frees_at) if found else None
 
 
 @patient
@@ -347,6 +333,7 @@ GUARDS: tuple[Guard, ...] = (
     uncontradicted,
     approved_since_restore,
     same_words,
+    same_answer,
     its_predecessors,
     its_turn,
     no_twin,
@@ -366,26 +353,27 @@ SAME_AGAIN: tuple[Guard, ...] = (expired, at_home, not_stopped, same_words, unco
 DONE_BY_HAND: tuple[Guard, ...] = (same_words, uncontradicted)
 
 
-def usable(held: Balance, *, by: Transfer | None = None) -> Decimal | None:
+def usable(held: Balance, *, by: Transfer | None = None, floors: Mapping[str, Decimal] | None = None) -> Decimal | None:
     """What a new draft, or this transfer, may use: of what can be moved, less what is on its way, what was approved
-    before it, and what must stay. None where that is not known; never below 0."""
+    before it, and what must stay. None where that is not known; never below 0. ``floors`` as policy.floors gives them,
+    read once for many."""
     if held.movable is None or held.total is None:
         return None
-    gone, floor = not_shown_yet(held, besides=by), floor_of(held.account, held.asset)
+    try:
+        floor = floor_of(held.account, held.asset, floors)
+    except policy.Denied:  # what must stay cannot be read
+        return None
+    gone = not_shown_yet(held, besides=by)
     left: Decimal = min(held.movable - gone, held.total - gone - floor) - approved_before(held, by)
     return max(left, Decimal(0))
 
 
-def floor_of(account: Account, asset: str) -> Decimal:
-    """What the account keeps of the asset: what every account does, or what its band says, whichever is more."""
+def floor_of(account: Account, asset: str, floors: Mapping[str, Decimal] | None = None) -> Decimal:
+    """What the account keeps of the asset: what the policy in force says of every account, or what its band says,
+    whichever is more."""
     band = bands.band_of(account, asset)
-    return max(floor_of_all(asset), band.floor if band else Decimal(0))
-
-
-def floor_of_all(asset: str) -> Decimal:
-    """What every account keeps of the asset."""
-    floors: dict[str, Decimal] = settings.FLOORS
-    return floors.get(asset.upper(), floors.get("*", Decimal(0)))  # venues write usdt and USDT
+    of_all = policy.floor_of(asset, policy.floors() if floors is None else floors)
+    return max(of_all, band.floor if band else Decimal(0))
 
 
 def not_shown_yet(held: Balance, *, besides: Transfer | None) -> Decimal:

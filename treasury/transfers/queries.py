@@ -129,11 +129,13 @@ def waiting_for(user: User, at: datetime) -> QuerySet[Transfer]:
     if CHECKERS not in groups:
         return Transfer.objects.none()
     demanded = Demand.objects.filter(transfer=OuterRef("pk"), round=OuterRef("round"), group__in=groups)
-    decided = Decision.objects.filter(transfer=OuterRef("pk"), round=OuterRef("round"), by=user)
+    decided = Decision.objects.filter(
+        transfer=OuterRef("pk"), round=OuterRef("round"), by__person=user.person, withdrawal=None
+    )
     return (
         visible_to(user)
         .filter(Exists(demanded), ~Exists(decided), state=State.SUBMITTED, expires_at__gt=at)
-        .exclude(maker=user)
+        .exclude(maker__person=user.person)
         .order_by("expires_at", "id")
     )
 

@@ -1,4 +1,5 @@
-"""What people are told by the clock and not by a step: a decision that is nearly too late, and doubt that lasts."""
+"""What people are told by the clock and not by a step: a decision that is nearly too late, doubt that lasts, a stop
+that nobody else has looked at."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
+from treasury.controls import stops
+from treasury.controls import telling as controls
 from treasury.controls.roles import OPERATORS, people
 from treasury.models import State, Transfer
 from treasury.pace import paced
@@ -67,6 +70,19 @@ def doubts(at: datetime) -> None:
             once = f"{risk.since:%Y%m%dT%H%M%S}:{lasted // paced(AGAIN_EVERY)}"
             with transaction.atomic():
                 about(risk.transfer, words_of(risk), to=people(OPERATORS), at=at, once=once)
+
+
+def unreviewed_stops(at: datetime) -> None:
+    """Tell operators and auditors of each stop that no second person has looked at for settings.STOP_REVIEW_WITHIN,
+    and again each time that so long has gone by."""
+    orders = list(stops.standing())
+    seen = stops.reviews(orders)
+    for order in orders:
+        last = seen.get(order.pk) or order.since
+        times = (at - last) // settings.STOP_REVIEW_WITHIN
+        if times > 0:
+            with transaction.atomic():
+                controls.unreviewed(order, at=at, once=f"{last:%Y%m%dT%H%M%S}:{times}")
 
 
 def words_of(risk: exposure.Risk) -> Words:

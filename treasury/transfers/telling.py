@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from treasury.audit.record import Actor
 from treasury.controls import stops
 from treasury.controls.roles import CHECKERS, MAKERS, OPERATORS, people
-from treasury.models import Contradiction, State, Transfer, User
+from treasury.models import Contradiction, State, Transfer, User, Withdrawal
 from treasury.notices.outbox import beside, tell
 
 # What is said instead of "Nothing moved" of what may have been sent in the time that a restore has lost.
@@ -38,6 +38,11 @@ ASKS: Mapping[tuple[State, State], Words] = {
         "Not sent. Nothing moved. {} was sent back and waits for your decision; the page shows what changed.",
     ),
 }
+WITHDRAWN = Words(
+    "transfer.withdraw",
+    "{}: an approval was withdrawn",
+    "Nothing moved. Of {} an approval was withdrawn; it waits for others, and the page says who withdrew it.",
+)
 TELLS: Mapping[State, Words] = {
     State.APPROVED: Words(
         "transfer.approve", "{} was approved", "Nothing moved yet. {} was approved and is sent next."
@@ -113,10 +118,18 @@ def _concerns_maker(transfer: Transfer, before: State, to: State, by: Actor) -> 
 
 
 def deciders(transfer: Transfer) -> QuerySet[User]:
-    """Who can decide in this round and has not: holders of a demanded group, and never the maker."""
+    """Who can decide in this round and has not: checkers who are in a demanded group, and never the maker."""
     groups = transfer.demands.filter(round=transfer.round).values_list("group", flat=True)
-    decided = transfer.decisions.filter(round=transfer.round).values("by")
-    return people(*groups).exclude(pk=transfer.maker_id).exclude(pk__in=decided)
+    decided = transfer.decisions.filter(round=transfer.round, withdrawal=None).values("by__person")
+    able = people(*groups).filter(pk__in=people(CHECKERS))
+    return able.exclude(person=transfer.maker.person).exclude(person__in=decided)
+
+
+def withdrawn(transfer: Transfer, withdrawal: Withdrawal) -> None:
+    """Tell its maker that one approval less counts, and whoever can decide that theirs is needed."""
+    with beside(transfer.reference):
+        others = deciders(transfer).exclude(person=withdrawal.decision.by.person)
+        about(transfer, WITHDRAWN, to=[transfer.maker, *others], at=withdrawal.at, once=str(withdrawal.pk))
 
 
 def contradiction(contradiction: Contradiction, *, at: datetime) -> None:

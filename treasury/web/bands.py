@@ -21,8 +21,10 @@ from treasury.models import Account, Balance, Band, Change, Connection, Directio
 from treasury.rebalancing import drift, feasible
 from treasury.templatetags.treasury import places
 from treasury.web import differences, proposals, refusals
+from treasury.web.factor import decides
 from treasury.web.htmx import Request, answer, go, typed, whole
 from treasury.web.sheets import taken
+from treasury.web.spoken import foretold_of
 from treasury.web.transfers import refused_without_role
 
 HERE, EDIT = "/bands/", "/bands/edit/"
@@ -88,7 +90,7 @@ def proposed(request: Request, change_id: int) -> HttpResponse:
     at = timezone.now()
     one = proposals.of(change, request.user, at, steps="", target="")
     every = [differences.sentence(row) for row in change.words["bands"]]
-    foretold = proposals.foretold_of([change])[change.pk] if change.is_open else []
+    foretold = foretold_of([change])[change.pk] if change.is_open else []
     context = {"at": at, "one": replace(one, sentences=[*every, *foretold])}
     return answer(request, "bands/change.html", "bands/_change.html", context)
 
@@ -165,6 +167,7 @@ class Row:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@decides
 def edit(request: Request) -> HttpResponse:
     """One form for the bands of a whole group. "Check" says whether they can be met, and proposes nothing."""
     try:

@@ -17,6 +17,7 @@ from treasury.models import Change
 from treasury.rebalancing import feasible
 from treasury.web import differences, refusals
 from treasury.web.bands import HERE
+from treasury.web.factor import decides
 from treasury.web.htmx import Request, answer, go, typed
 
 IMPORT = "/bands/import/"
@@ -64,6 +65,7 @@ class Imported:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@decides
 def show(request: Request) -> HttpResponse:
     try:
         bands.insist_on_right(request.user)

@@ -14,15 +14,17 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
+from treasury.controls.changes import FACTOR
 from treasury.models import Plan, Verdict
 from treasury.rebalancing.propose import IN_ORDER
 from treasury.transfers import access, queries
 from treasury.transfers import approve as approving
 from treasury.web import batched, refusals
 from treasury.web.batched import Choice, Said
+from treasury.web.factor import decides
 from treasury.web.htmx import Request, answer, go, typed, wants_part, whole
 from treasury.web.plans import found
-from treasury.web.steps import FACTOR
+from treasury.web.reading import read_first
 from treasury.web.transfers import refused_without_role
 
 NOTHING_CHOSEN = "Nothing was decided. Choose Approve or Reject for at least one transfer."
@@ -47,6 +49,8 @@ class Outcome:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@decides
+@read_first
 def decide(request: Request, reference: str) -> HttpResponse:
     if without_role := refused_without_role(request, "approvals"):
         return without_role
@@ -132,7 +136,7 @@ def decide_on(request: Request, reference: str, choice: Choice) -> None:
         "checker": request.user,
         "digest": choice.digest,
         "round": choice.round,
-        "factor": FACTOR,
+        "factor": FACTOR.get(),
         "at": timezone.now(),
     }
     if choice.verdict == Verdict.APPROVE:

@@ -11,14 +11,16 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.functions import Upper
 
-from treasury.controls import stops
+from treasury.controls import policy, stops
 from treasury.models import Account, Balance, Decision, Plan, StopOrder, Transfer, User, Verdict
 from treasury.models.amount import grouped
 from treasury.rebalancing.propose import IN_ORDER
 from treasury.transfers import draft, guards, queries, restored
-from treasury.transfers.approve import lacking
+from treasury.transfers.approvals import Groups, Person, groups_now, may_decide, progress_of
+from treasury.web import why
 from treasury.web.card import Neighbour, neighbours
 from treasury.web.holding import listed
+from treasury.web.why import Why
 
 SHOWN = 50  # transfers that one form offers; the rest are offered once these are decided
 
@@ -71,6 +73,7 @@ class Item:
     warning: str
     choice: Choice | None
     problem: str
+    why: Why | None = None
 
 
 @dataclass(frozen=True)
@@ -142,15 +145,18 @@ def look_of(plan: Plan, person: User, at: datetime, said: Said) -> dict[str, Any
 
 
 def items_of(waiting: QuerySet[Transfer], person: User, said: Said) -> list[Item]:
-    transfers = list(waiting.prefetch_related("demands", "decisions", "predecessors__first"))
+    transfers = list(
+        waiting.prefetch_related("demands", "decisions__by", "decisions__withdrawal", "predecessors__first")
+    )
     balances = balances_of(transfers)
     left = usable_in(transfers, balances)
     stopped = stopped_of(transfers)
-    order = stops.last_restore()
+    order, able, asked = stops.last_restore(), may_decide(), why.of_each(transfers)
+    groups = groups_now(decision.by_id for one in transfers for decision in one.decisions.all())
     return [
         Item(
             transfer=one,
-            **approvals_of(one),
+            **approvals_of(one, groups, able),
             sides=[
                 side_of(one, one.source, -one.amount, balances),
                 side_of(one, one.destination, one.amount, balances),
@@ -160,6 +166,7 @@ def items_of(waiting: QuerySet[Transfer], person: User, said: Said) -> list[Item
             warning=warning_of(one, order, balances, left),
             choice=None if is_changed(one, said) else said.choices.get(one.reference),
             problem=CHANGED if is_changed(one, said) else said.problems.get(one.reference, ""),
+            why=asked.get(one.pk),
         )
         for one in transfers
     ]
@@ -171,16 +178,17 @@ def is_changed(transfer: Transfer, said: Said) -> bool:
     return choice is not None and (choice.digest, choice.round) != (transfer.digest, transfer.round)
 
 
-def approvals_of(transfer: Transfer) -> dict[str, int]:
-    """How many approvals this round demands, and how many of them are there; from what was fetched with it."""
+def approvals_of(transfer: Transfer, groups: Groups, able: Sequence[Person]) -> dict[str, int]:
+    """How many people's approvals this round demands, and how many count now; from what was fetched with it."""
     demands = [one for one in transfer.demands.all() if one.round == transfer.round]
     approvals = [
         one
         for one in transfer.decisions.all()
         if (one.round, one.verdict, one.digest) == (transfer.round, Verdict.APPROVE, transfer.digest)
+        and not hasattr(one, "withdrawal")
     ]
-    need = sum(one.count for one in demands)
-    return {"have": need - sum(lacking(demands, approvals).values()), "need": need}
+    found = progress_of(transfer, demands, approvals, groups, able)
+    return {"have": found.have, "need": found.need}
 
 
 def firsts_of(transfer: Transfer) -> list[Transfer]:
@@ -214,7 +222,8 @@ def balance_at(account: Account, asset: str, balances: Mapping[Key, Balance]) ->
 def usable_in(transfers: Iterable[Transfer], balances: Mapping[Key, Balance]) -> dict[Key, Decimal | None]:
     """What each source may still give, as the dispatcher will reckon; each is asked about once."""
     sources = {(one.source_id, one.asset) for one in transfers}
-    return {key: guards.usable(balances[key]) for key in sources if key in balances}
+    floors = policy.floors()
+    return {key: guards.usable(balances[key], floors=floors) for key in sources if key in balances}
 
 
 def warning_of(

@@ -21,6 +21,7 @@ from treasury.models import Account, Connection
 from treasury.transfers import by_hand
 from treasury.web import card, done, refusals, steps
 from treasury.web.connecting import address_of, reason
+from treasury.web.factor import decides
 from treasury.web.htmx import Request, answer, go, typed
 from treasury.web.transfers import seen
 
@@ -28,6 +29,7 @@ MOMENT = "%Y-%m-%dT%H:%M"
 
 
 @require_POST
+@decides
 def propose(request: Request, reference: str) -> HttpResponse:
     """The card with what is said on it. What was typed into a form with a mistake stays in it."""
     try:
@@ -127,6 +129,7 @@ class StateForm(forms.Form):
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@decides
 def state(request: Request, connection_id: int) -> HttpResponse:
     """Propose what an account by hand holds; another person confirms it."""
     connection = get_object_or_404(Connection, pk=connection_id, by_hand=True)

@@ -21,13 +21,13 @@ from treasury.models import (
     State,
     Transfer,
     User,
+    Withdrawal,
 )
 from treasury.models.text import clean
 from treasury.rebalancing.propose import otherwise
 from treasury.templatetags.treasury import on_the_clock, span
-from treasury.transfers import access, by_hand, draft, match, order, queries, restored
-from treasury.transfers.approve import still_missing
-from treasury.web import done, doubt, effects, timeline
+from treasury.transfers import access, approvals, by_hand, draft, match, order, queries, restored
+from treasury.web import done, doubt, effects, timeline, why
 from treasury.web.effects import Effect as Effect
 
 
@@ -53,11 +53,13 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Approvals:
-    """How far this round has come: ``have`` of ``need`` approvals, and the decisions of all rounds."""
+    """How far this round has come: ``have`` of ``need`` people have approved, what that does not say, and the decisions
+    of all rounds, each with its withdrawal."""
 
     have: int
     need: int
-    decisions: list[Decision]
+    sentence: str
+    decisions: list[tuple[Decision, Withdrawal | None]]
 
 
 def context_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]:
@@ -70,6 +72,8 @@ def context_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]
         "at": at,
         "money": what_happened(transfer, standing.key, approvals, at),
         "approvals": approvals,
+        "why": why.of(transfer),
+        "foretold": why.foretold(transfer, at) if transfer.state == State.DRAFT else "",
         "effects": effects.of(transfer, at),
         "warning": restored.warning(transfer) or draft.more_than_movable(transfer),
         "steps": timeline.steps_of(transfer),
@@ -120,15 +124,18 @@ def rights_of(transfer: Transfer, person: User, at: datetime) -> dict[str, Any]:
     return {
         "why_not_decide": access.why_not_decide(transfer, person, at) or "",
         "may_edit": access.why_not_edit(transfer, person) is None,
+        "may_withdraw": access.why_not_withdraw(transfer, person) is None,
         "may_cancel": access.why_not_cancel(transfer, person) is None,
         "may_draft_again": access.why_not_draft_again(transfer, person) is None,
     }
 
 
 def approvals_of(transfer: Transfer) -> Approvals:
-    need = sum(demand.count for demand in transfer.demands.filter(round=transfer.round))
-    have = need - sum(still_missing(transfer).values())
-    return Approvals(have=have, need=need, decisions=list(transfer.decisions.select_related("by")))
+    found = approvals.progress(transfer)
+    given = transfer.decisions.select_related("by", "withdrawal")
+    decisions = [(one, getattr(one, "withdrawal", None)) for one in given]
+    waits = transfer.state == State.SUBMITTED
+    return Approvals(found.have, found.need, found.sentence if waits else "", decisions)
 
 
 def calls_of(transfer: Transfer) -> list[Attempt | LookUps]:

@@ -13,69 +13,65 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_POST, require_safe
 
 from treasury.balances import typed as balances
-from treasury.controls import bands, changes, connections, stops
+from treasury.controls import (
+    bands,
+    changes,
+    connections,
+    credentials,
+    details,
+    house,
+    memberships,
+    people,
+    policy,
+    resets,
+    stops,
+)
 from treasury.controls.roles import groups_of
 from treasury.models import Change
 from treasury.transfers import by_hand, contradictions, resolve
 from treasury.web import proposals, refusals
+from treasury.web.factor import decides
 from treasury.web.htmx import Request, answer, go, noted, typed, wants_part, whole
 from treasury.web.pages import page_of
+from treasury.web.reading import read_first
 from treasury.web.transfers import refused_without_role
 
 ON_A_PAGE = 20
 
 
-def confirm_release(request: Request, change: int, digest: str, at: datetime) -> object:
-    return stops.confirm_release(change_id=change, by=request.user, digest=digest, at=at)
-
-
-def confirm_resolve(request: Request, change: int, digest: str, at: datetime) -> object:
-    return resolve.confirm(change_id=change, by=request.user, digest=digest, typed=typed(request, "typed"), at=at)
-
-
-def confirm_close(request: Request, change: int, digest: str, at: datetime) -> object:
-    said = typed(request, "typed")
-    return contradictions.confirm_close(change_id=change, by=request.user, digest=digest, typed=said, at=at)
-
-
-def confirm_connect(request: Request, change: int, digest: str, at: datetime) -> object:
-    login = request.POST.get("login", "")
-    return connections.confirm_connect(change_id=change, by=request.user, digest=digest, login=login, at=at)
-
-
-def confirm_set_up(request: Request, change: int, digest: str, at: datetime) -> object:
-    return connections.confirm_set_up(change_id=change, by=request.user, digest=digest, at=at)
-
-
-def confirm_bands(request: Request, change: int, digest: str, at: datetime) -> object:
-    return bands.confirm(change_id=change, by=request.user, digest=digest, at=at)
-
-
-def confirm_done(request: Request, change: int, digest: str, at: datetime) -> object:
-    said = typed(request, "typed")
-    return by_hand.confirm_done(change_id=change, by=request.user, digest=digest, typed=said, at=at)
-
-
-def confirm_balance(request: Request, change: int, digest: str, at: datetime) -> object:
-    return balances.confirm(change_id=change, by=request.user, digest=digest, at=at)
-
-
-CONFIRM: Mapping[str, Callable[[Request, int, str, datetime], object]] = {
-    stops.RELEASE: confirm_release,
-    resolve.RESOLVE: confirm_resolve,
-    contradictions.CLOSE: confirm_close,
-    connections.CONNECT: confirm_connect,
-    connections.SET_UP: confirm_set_up,
-    bands.SET: confirm_bands,
-    by_hand.DONE: confirm_done,
-    balances.STATE: confirm_balance,
+# The verb of each kind, and what of the page it wants beside the digest. Nobody confirms any other kind.
+CONFIRM: Mapping[str, tuple[Callable[..., object], str | None]] = {
+    stops.RELEASE: (stops.confirm_release, None),
+    resolve.RESOLVE: (resolve.confirm, "typed"),
+    contradictions.CLOSE: (contradictions.confirm_close, "typed"),
+    connections.CONNECT: (connections.confirm_connect, "login"),
+    credentials.REPLACE: (credentials.confirm, "login"),
+    connections.SET_UP: (connections.confirm_set_up, None),
+    bands.SET: (bands.confirm, None),
+    by_hand.DONE: (by_hand.confirm_done, "typed"),
+    balances.STATE: (balances.confirm, None),
+    policy.SET: (policy.confirm, None),
+    house.SET: (house.confirm, None),
+    people.ENROL: (people.confirm_enrol, None),
+    people.CHANGE: (details.confirm_change, None),
+    people.RESET: (resets.confirm_reset, None),
+    people.MEMBERSHIPS: (memberships.confirm_memberships, None),
 }
+
+
+def confirm(request: Request, change: Change, at: datetime) -> None:
+    """Raises changes.MayNotChange for what nobody proposed, and what the kind's verb raises."""
+    if change.kind not in CONFIRM:
+        raise changes.MayNotChange("Nothing was changed. Nobody proposed this, so nobody confirms it.")
+    verb, name = CONFIRM[change.kind]
+    said = {name: typed(request, name)} if name else {}
+    verb(change_id=change.pk, by=request.user, digest=request.POST.get("digest", ""), at=at, **said)
 
 
 def take(request: Request, change: Change, step: str, at: datetime) -> None:
     """Confirm, decline or withdraw it: one call inward. Raises what the verbs raise."""
     if step == "confirm":
-        CONFIRM[change.kind](request, change.pk, request.POST.get("digest", ""), at)
+        confirm(request, change, at)
     elif step == "decline":
         changes.decline(change_id=change.pk, by=request.user, reason=typed(request, "reason"), at=at)
     else:
@@ -101,6 +97,8 @@ def show(request: Request) -> HttpResponse:
 
 
 @require_POST
+@decides
+@read_first
 def step(request: Request, change_id: int, step: str) -> HttpResponse:
     """One of the three steps, taken on the page of proposals."""
     change = get_object_or_404(Change, pk=change_id)

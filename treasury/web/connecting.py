@@ -13,10 +13,13 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from treasury import venues
+from treasury.controls import changes, first_looks
 from treasury.controls import connections as verbs
-from treasury.controls.connections import CONNECT, SET_UP, NotProposed, SetUp
+from treasury.controls.connections import CONNECT, SET_UP, SetUp
+from treasury.controls.first_looks import NotProposed
 from treasury.models import Account, Change, Connection, ConnectionHealth
 from treasury.web import connections, refusals
+from treasury.web.factor import decides
 from treasury.web.htmx import STOP_POLLING, Request, answer, go, wants_part
 from treasury.web.transfers import refused_without_role
 
@@ -32,17 +35,13 @@ def reason() -> forms.CharField:
     )
 
 
-class ConnectForm(forms.Form):
-    """Its fields for credentials are those that the venue's module declares. What was typed as a secret is never
-    written into a page again."""
-
-    name = forms.CharField(max_length=verbs.NAME_LENGTH, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+class CredentialsForm(forms.Form):
+    """Its fields are those that the venue's module declares. What was typed as a secret is never written into a page
+    again."""
 
     def __init__(self, venue: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.venue = venue
-        environments = list(venues.declared(venue).hosts)
-        self.fields["environment"] = forms.ChoiceField(choices=[(one, one) for one in environments])
         self.asked = venues.credential_fields(venue)
         for one in self.asked:
             attributes = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
@@ -64,6 +63,17 @@ class ConnectForm(forms.Form):
         """Those that were filled in; one with a default may be left out."""
         given = {one.name: self.cleaned_data[f"credential-{one.name}"] for one in self.asked}
         return {name: value for name, value in given.items() if value}
+
+
+class ConnectForm(CredentialsForm):
+    """A name for a new login, where at its venue it is, and its credentials."""
+
+    name = forms.CharField(max_length=verbs.NAME_LENGTH, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+    def __init__(self, venue: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(venue, *args, **kwargs)
+        environments = list(venues.declared(venue).hosts)
+        self.fields["environment"] = forms.ChoiceField(choices=[(one, one) for one in environments])
 
 
 class AccountForm(forms.Form):
@@ -124,11 +134,12 @@ class Row:
 @sensitive_post_parameters()
 @sensitive_variables()
 @require_http_methods(["GET", "HEAD", "POST"])
+@decides
 def new(request: Request) -> HttpResponse:
     """First the venue, then what it asks for. A post makes a proposal; a worker asks the venue."""
     venue = request.GET.get("venue", "")
     try:
-        verbs.insist_on_right(CONNECT, request.user)
+        changes.insist_on_right(CONNECT, request.user)
     except refusals.REFUSALS as refusal:
         return refusals.refuse(request, refusal, action=CONNECT, subject="page:/connections/new/")
     if venue not in venues.titles():
@@ -164,11 +175,12 @@ def form_shown(request: Request, form: ConnectForm | None, status: int = 200) ->
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@decides
 def accounts(request: Request, connection_id: int) -> HttpResponse:
     """Propose which reported accounts are set up, and how those that are there are called and treated."""
     connection = get_object_or_404(Connection, pk=connection_id)
     try:
-        verbs.insist_on_right(SET_UP, request.user)
+        changes.insist_on_right(SET_UP, request.user)
     except refusals.REFUSALS as refusal:
         return refusals.refuse(request, refusal, action=SET_UP, subject=connection.subject)
     new = TypedForm(connection.venue, request.POST or None) if connection.by_hand else None
@@ -262,9 +274,9 @@ def look_again(request: Request, change_id: int) -> HttpResponse:
     """Have the venue asked once more; then, or with the sentence of a refusal on top, the connections as they are."""
     if without_role := refused_without_role(request, "connections"):
         return without_role
-    change = get_object_or_404(Change, pk=change_id, kind=CONNECT)
+    change = get_object_or_404(Change, pk=change_id, kind__in=first_looks.KINDS)
     try:
-        verbs.look_again(change_id=change_id, by=request.user, at=timezone.now())
+        first_looks.look_again(change_id=change_id, by=request.user, at=timezone.now())
     except refusals.REFUSALS as refusal:
         refusals.note(request, refusal, action="connection.ask", subject=change.subject)
         return connections.listed_all(request, str(refusal), refusals.status_of(refusal))

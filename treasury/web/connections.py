@@ -17,12 +17,12 @@ from treasury import venues
 from treasury.balances.holdings import stale_after
 from treasury.balances.refresh import ask, is_awaited
 from treasury.balances.typed import STATE
-from treasury.controls import changes, stops
+from treasury.controls import changes, credentials, stops
 from treasury.controls.connections import CONNECT
 from treasury.controls.connections import proposals as proposed
 from treasury.models import Account, Connection, ConnectionHealth, User
 from treasury.templatetags.treasury import on_the_clock
-from treasury.web import proposals, refusals
+from treasury.web import proposals, refusals, targets
 from treasury.web.htmx import STOP_POLLING, Request, answer, go, wants_part
 from treasury.web.transfers import insist_on_role, refused_without_role
 
@@ -70,6 +70,8 @@ class Login:
     strangers_login: str
     accounts: list[Account]
     not_set_up: int
+    in_use: str
+    are_old: bool
     declared: list[tuple[str, str]]
     limits: list[str]
 
@@ -84,8 +86,10 @@ def show(request: Request) -> HttpResponse:
 def listed_all(request: Request, sentence: str = "", status: int = 200) -> HttpResponse:
     """Every connection, and what is proposed; with the sentence of a refusal on top."""
     at = timezone.now()
+    every = list(connections())
     context = {
-        "logins": [login_of(one, at) for one in connections()],
+        "logins": [login_of(one, at) for one in every],
+        "targets": targets.every(every),
         "refused": sentence,
         **waiting_for_two(request.user, at),
     }
@@ -168,9 +172,19 @@ def login_of(connection: Connection, at: datetime) -> Login:
         strangers_login=checked.login if checked is not None and strange else "",
         accounts=accounts,
         not_set_up=len({one["address"] for one in (health.reported if health else [])} - there),
+        in_use=in_use(connection, at),
+        are_old=credentials.are_old(connection, at),
         declared=facts_of(connection.venue),
         limits=limits_of(connection.venue),
     )
+
+
+def in_use(connection: Connection, at: datetime) -> str:
+    """How long its credentials have been in use; empty where nobody knows."""
+    if connection.credentials_at is None:
+        return ""
+    days = max((at - connection.credentials_at).days, 0)
+    return "since today" if not days else "for 1 day" if days == 1 else f"for {days} days"
 
 
 def conditions_of(connection: Connection, health: ConnectionHealth | None, at: datetime) -> list[Condition]:

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from treasury.controls import changes, heartbeats, stops
-from treasury.controls.roles import AUDITORS, MAKERS, OPERATORS, ROLES, groups_of
+from treasury.controls.roles import MAKERS, ROLES, SEE_RECORDS, groups_of
 from treasury.models import Scope, StopOrder, User
 from treasury.transfers import exposure, queries
 from treasury.web.htmx import wants_part
@@ -27,9 +27,12 @@ SECTIONS = (
     "stops",
     "reconciliation",
     "rebalancing",
+    "people",
+    "policy",
     "audit",
+    "account",  # one's own sign-in: no link of the navigation, the name beside it
 )
-PARTS_OF = {"plans": "rebalancing", "bands": "rebalancing"}  # addresses of their own that belong to a section
+PARTS_OF = {"settings": "policy", "plans": "rebalancing", "bands": "rebalancing"}  # addresses of their own
 ON_THE_OVERVIEW = ("stop", "refresh")  # steps whose answer is the overview, wherever their address lies
 
 WHAT_STOPS: Mapping[str, str] = {
@@ -64,15 +67,17 @@ def house(request: HttpRequest) -> dict[str, Any]:
 def gathered(request: HttpRequest) -> dict[str, Any]:
     at = timezone.now()
     context: dict[str, Any] = {"practice": settings.PRACTICE, "at": at, "beside": False, "person": None}
+    context["csp_nonce"] = getattr(request, "csp_nonce", None)  # read by no part: only whole pages name scripts
+    context["unproven"] = getattr(request, "unproven", False)  # by treasury.web.gates: nothing of the house is shown
     user = getattr(request, "user", None)
-    if not isinstance(user, User) or not user.is_authenticated:
+    if not isinstance(user, User) or not user.is_authenticated or context["unproven"]:
         return context
     groups = groups_of(user)
     return context | {
         "person": user,
         "roles": [role for role in ROLES if role in groups],
         "may_draft": MAKERS in groups,
-        "sees_records": user.is_staff and bool(groups & {AUDITORS, OPERATORS}),
+        "sees_records": not groups.isdisjoint(SEE_RECORDS),
         "section": section_of(request),
         "waiting_count": queries.waiting_for(user, at).count(),
         "changes_count": changes.waiting_for(user, groups).count(),

@@ -12,11 +12,13 @@ from treasury.controls import stops
 from treasury.controls.roles import OPERATORS, holds
 from treasury.models import Connection
 from treasury.web import overview, refusals
+from treasury.web.factor import decides
 from treasury.web.htmx import Request, answer, go, typed, wants_part
 from treasury.web.transfers import insist_on_role
 
 
 @require_POST
+@decides
 def stop(request: Request, connection_id: int) -> HttpResponse:
     at = timezone.now()
     connection = get_object_or_404(Connection, pk=connection_id)

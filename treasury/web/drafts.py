@@ -22,8 +22,8 @@ from treasury.models.amount import plain
 from treasury.templatetags.treasury import amount as in_groups
 from treasury.templatetags.treasury import span
 from treasury.transfers import access, by_hand, guards
-from treasury.transfers.draft import Invalid, Words, draft, redraft, spelled, why_not_asset, why_not_held
-from treasury.web import refusals
+from treasury.transfers.draft import Invalid, Words, draft, parse_amount, redraft, spelled, why_not_asset, why_not_held
+from treasury.web import refusals, why
 from treasury.web.htmx import Request, answer, go
 from treasury.web.transfers import seen
 
@@ -162,6 +162,7 @@ def shown(request: Request, form: DraftForm, transfer: Transfer | None = None, s
         "asset_hint": f"As the venue writes it: {example(moves)}",
         "limits": limits_in_words(source, asset, at),
         "moves": moves,
+        "approvers": approvers_in_words(request, source, destination, asset, form, at),
     }
     return answer(request, "drafts/show.html", "drafts/_form.html", context, status=status)
 
@@ -282,6 +283,23 @@ def limits_in_words(source: Account | None, asset: str, at: datetime) -> str:
             "refusal moves nothing."
         )
     return f"{movable} {declared.title} takes at most {declared.amount_decimals} decimals."
+
+
+def approvers_in_words(
+    request: Request, source: Account | None, destination: Account | None, asset: str, form: DraftForm, at: datetime
+) -> str:
+    """Who would have to approve what is typed, once there is enough of it to ask; empty before that."""
+    try:
+        amount = parse_amount(str(form["amount"].value() or ""))
+    except Invalid:
+        return ""
+    if source is None or destination is None or not asset or not amount:
+        return ""
+    connection = by_hand.connection_for(source, destination)
+    if connection is None:
+        return ""
+    words = {"source": source, "destination": destination, "asset": asset, "amount": amount}
+    return why.foretold(Transfer(maker=request.user, connection=connection, **words), at)  # never saved
 
 
 def all_movable(source: Account, at: datetime) -> str:

@@ -25,8 +25,10 @@ class Request(HttpRequest):
 
 def wants_part(request: HttpRequest) -> bool:
     """Whether htmx asks. A history restore replaces the whole page, so it gets one."""
-    details: HtmxDetails = request.htmx  # type: ignore[attr-defined]
-    return bool(details) and not details.history_restore_request and not details.boosted
+    details: HtmxDetails | None = getattr(request, "htmx", None)  # none where a middleware before its own refuses
+    if not details:
+        return False
+    return not details.history_restore_request and not details.boosted
 
 
 def answer(

@@ -5,25 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlencode, urlsplit
 
-from django.contrib.auth import SESSION_KEY
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import resolve_url
 from django.urls import Resolver404, resolve
-from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
 
-from treasury.audit.record import ORIGIN, Origin, record
+from treasury.audit.record import ORIGIN, Origin
 from treasury.controls.uploads import BODY_MOST, FILES_MOST, SIZE_MOST
-from treasury.models import User
 from treasury.web import refusals
 from treasury.web.htmx import wants_part
+from treasury.web.proxies import client_of, peer_of
 
 Next = Callable[[HttpRequest], HttpResponse]
 
-OPEN_TO_ALL = frozenset({"sign_in", "healthz"})
+OPEN_TO_ALL = frozenset(
+    {
+        "sign_in",
+        "healthz",
+        "csp_reports",
+        # Before somebody is signed in: the second factor, a link to a password, and the way by the identity provider.
+        "account_login",
+        "account_inactive",
+        "mfa_authenticate",
+        "account_reset_password_from_key",
+        "account_reset_password_from_key_done",
+        "openid_connect_login",
+        "openid_connect_callback",
+    }
+)
 
 
 class PrivatePages:
@@ -33,8 +44,7 @@ class PrivatePages:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        peer = request.META.get("REMOTE_ADDR") or None
-        token = ORIGIN.set(Origin(peer=peer))
+        token = ORIGIN.set(Origin(peer=peer_of(request), client=client_of(request)))
         try:
             response = self.get_response(request)
         finally:
@@ -89,8 +99,6 @@ class SignedInOnly:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated or is_open(request.path_info):
             return self.get_response(request)
-        if SESSION_KEY in request.session:  # a session, and no person that Django lets in: deactivated
-            return signed_out_at_once(request)
         return to_sign_in(request)
 
 
@@ -120,21 +128,3 @@ def page_of(request: HttpRequest) -> str:
         return resolve_url("overview")
     parts = urlsplit(address)
     return parts.path + (f"?{parts.query}" if parts.query else "")
-
-
-def signed_out_at_once(request: HttpRequest) -> HttpResponse:
-    person = User.objects.filter(pk=request.session[SESSION_KEY]).first()
-    request.session.flush()
-    if person is None:
-        return to_sign_in(request)
-    reason = "Your account is deactivated; you have been signed out. Nothing was done."
-    with transaction.atomic():
-        record(
-            at=timezone.now(),
-            by=person,
-            action="session.refuse",
-            subject=f"user:{person.get_username()}",
-            facts={"reason": "deactivated", "method": request.method, "path": request.path_info},
-            result="refused",
-        )
-    return refusals.page(request, reason, 403)

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from treasury.controls import policy
+from treasury.controls import policy, rules
 from treasury.controls.roles import MAKERS, groups_of
 from treasury.models import (
     Origin,
@@ -25,7 +25,7 @@ from treasury.models.amount import plain
 from treasury.rebalancing import propose
 from treasury.rebalancing.on_its_way import READ_AGAIN
 from treasury.templatetags.treasury import places as decimals_of
-from treasury.transfers import queries
+from treasury.transfers import assess, queries
 from treasury.transfers.draft import Invalid, parse_amount
 from treasury.transfers.order import ENDINGS
 from treasury.transfers.queries import STANDINGS, Standing
@@ -217,9 +217,12 @@ def parts_of(plan: Plan, person: User, at: datetime, said: Said) -> list[Part]:
         return []
     drafts = drafted_of(plan, person, at)
     since = since_of(plan, [line for group in groups for line in group.lines.all()], drafts, at)
+    asking = Asking(person, at)
     parts = [
         part_of(
-            group, reckoned_from(group), [line_of(one, drafts.get(one.pk), said, since) for one in group.lines.all()]
+            group,
+            reckoned_from(group),
+            [line_of(one, group, drafts.get(one.pk), said, since, asking) for one in group.lines.all()],
         )
         for group in groups
     ]
@@ -229,7 +232,7 @@ def parts_of(plan: Plan, person: User, at: datetime, said: Said) -> list[Part]:
 def drafted_of(plan: Plan, person: User, at: datetime) -> dict[int, Drafted]:
     """What was drafted from the plan, by the line; a draft is its maker's own, so others see only that there is one."""
     made = queries.with_standing(Transfer.objects.filter(planned__group__plan=plan), at).select_related(
-        "maker", "source__connection", "destination__connection"
+        "maker", "connection", "source__connection", "destination__connection"
     )
     theirs = set(queries.visible_to(person).filter(planned__group__plan=plan).values_list("pk", flat=True))
     return {
@@ -276,7 +279,14 @@ def part_of(group: PlanGroup, inputs: Sequence[Reckoned], lines: list[Line]) -> 
     )
 
 
-def line_of(line: PlanLine, drafted: Drafted | None, said: Said, since: Mapping[int, Sequence[Transfer]]) -> Line:
+def line_of(
+    line: PlanLine,
+    group: PlanGroup,
+    drafted: Drafted | None,
+    said: Said,
+    since: Mapping[int, Sequence[Transfer]],
+    asking: Asking,
+) -> Line:
     typed = said.amounts.get(line.pk, plain(line.amount))
     others = since.get(line.pk, ())
     chosen = line.pk in said.amounts if said.asked else not line.group.second_step
@@ -285,11 +295,10 @@ def line_of(line: PlanLine, drafted: Drafted | None, said: Said, since: Mapping[
         moves = drafted.transfer.amount if same else Decimal(0)
     else:
         moves = as_typed(typed, chosen or not said.asked)
-    asked = Transfer(asset=line.asset, amount=moves or line.amount)  # never saved: the policy reads these two words
     return Line(
         line=line,
         after=f"after {' and '.join(map(str, line.after))}" if line.after else "",
-        demand=" and ".join(f"{count} of {group}" for group, count in policy.demands_for(asked).items()),
+        demand=asking.demand(line, group, moves or line.amount, drafted),
         drafted=drafted,
         chosen=chosen,
         typed=typed,
@@ -297,6 +306,37 @@ def line_of(line: PlanLine, drafted: Drafted | None, said: Said, since: Mapping[
         moves=moves,
         since=f"{propose.since_in_words(others)}: compute again" if others else "",
     )
+
+
+class Asking:
+    """The policy in force, asked about every line of a page: version, prices and sums are read once."""
+
+    def __init__(self, person: User, at: datetime) -> None:
+        self.person = person
+        self.none = ""
+        try:
+            self.ask = assess.asking(at)
+        except policy.NoPolicy as none:
+            self.none = str(none)
+
+    def demand(self, line: PlanLine, group: PlanGroup, amount: Decimal, drafted: Drafted | None) -> str:
+        """Who would have to approve it, or what was drafted of it; or why it could not be submitted."""
+        if self.none:
+            return self.none
+        answer = self.ask(drafted.transfer if drafted else self.supposed(line, group, amount))
+        return rules.in_words(answer.demands) if answer.allowed else answer.sentence
+
+    def supposed(self, line: PlanLine, group: PlanGroup, amount: Decimal) -> Transfer:
+        """The line as this person's draft. Never saved: the policy reads its words."""
+        return Transfer(
+            maker=self.person,
+            connection=group.connection,
+            source=line.source,
+            destination=line.destination,
+            asset=line.asset,
+            amount=amount,
+            planned=line,
+        )
 
 
 def as_typed(text: str, counts: bool) -> Decimal:

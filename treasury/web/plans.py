@@ -17,6 +17,7 @@ from treasury.rebalancing.propose import NotDrafted, check_lines, draft_lines, s
 from treasury.transfers import access
 from treasury.transfers.draft import parse_amount
 from treasury.web import planned, refusals
+from treasury.web.factor import decides
 from treasury.web.htmx import STOP_POLLING, Request, answer, go, typed, wants_part, whole
 from treasury.web.pages import page_of
 from treasury.web.planned import Said
@@ -92,6 +93,7 @@ def check(request: Request, plan: Plan, said: Said, at: datetime) -> HttpRespons
 
 
 @require_POST
+@decides
 def submit(request: Request, reference: str) -> HttpResponse:
     """Submit this person's drafts of the plan, one after another; each is decided by itself."""
     if without_role := refused_without_role(request, "plans"):

@@ -16,11 +16,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from treasury.balances import holdings, price_sheets, prices, unusual, valuation
 from treasury.balances.prices import NotEntered
+from treasury.controls import uploads
 from treasury.controls.roles import OPERATORS, holds
 from treasury.models import Price, User
 from treasury.models.amount import grouped
 from treasury.models.clock import on_the_clock
 from treasury.web import refusals
+from treasury.web.factor import decides
 from treasury.web.htmx import Request, answer, go, noted, wants_part
 from treasury.web.sheets import taken
 from treasury.web.transfers import refused_without_role
@@ -92,6 +94,7 @@ def not_valued(rows: list[Priced]) -> list[str]:
 
 
 @require_POST
+@decides
 def enter(request: Request) -> HttpResponse:
     at = timezone.now()
     form = PriceForm(request.POST)
@@ -161,6 +164,7 @@ def export(request: Request) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@decides
 def import_(request: Request) -> HttpResponse:
     """Show what a sheet would do; posted again with that preview's digest, it is entered."""
     if without_role := refused_without_role(request, "prices"):
@@ -197,10 +201,9 @@ def text_of(request: Request, typed: str) -> str:
         return typed
     if (file.size or 0) > price_sheets.LETTERS_MOST:
         raise price_sheets.BadSheet([price_sheets.Wrong(1, "", "The file is too large for a sheet of prices.")])
-    try:
-        return str(file.read(), "utf-8-sig")
-    except UnicodeDecodeError:
-        raise price_sheets.BadSheet([price_sheets.Wrong(1, "", "The file is no text in UTF-8.")]) from None
+    if not uploads.is_text(content := file.read()):
+        raise price_sheets.BadSheet([price_sheets.Wrong(1, "", "The file is no text in UTF-8.")])
+    return str(content, "utf-8-sig")
 
 
 def importing(

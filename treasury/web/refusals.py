@@ -19,7 +19,11 @@ from treasury.balances.prices import MayNotPrice, NotEntered
 from treasury.balances.typed import NewerKnown, NotStated
 from treasury.controls.bands import NotBands, Outdated
 from treasury.controls.changes import MayNotChange, NotSaid, NotWaiting, OtherChange
-from treasury.controls.connections import NoLongerFits, NotProposed
+from treasury.controls.first_looks import NoLongerFits, NotProposed
+from treasury.controls.house import NotSet, OtherValue
+from treasury.controls.people import NoLongerSo, NotEnrolled
+from treasury.controls.policy import Denied, NoPolicy, OtherPolicy
+from treasury.controls.rulebook import NotRules
 from treasury.controls.stops import MayNotStop, NotStanding
 from treasury.models import User
 from treasury.rebalancing.plan import NotPlanned
@@ -28,6 +32,7 @@ from treasury.transfers.access import NotAllowed, NotNow
 from treasury.transfers.approve import NoReason, OtherWords
 from treasury.transfers.draft import Invalid
 from treasury.transfers.lifecycle import NoSuchTransfer, NotALegalStep, Overtaken
+from treasury.transfers.sign_off import NoRemark, OtherFindings
 from treasury.web.htmx import wants_part
 
 STATUS: dict[type[Exception], int] = {
@@ -38,22 +43,32 @@ STATUS: dict[type[Exception], int] = {
     NoSuchTransfer: 404,
     NotNow: 409,
     NotALegalStep: 409,
+    Denied: 409,
+    NoPolicy: 409,
     Overtaken: 409,
     OtherWords: 409,
     NotStanding: 409,
     NotWaiting: 409,
     OtherChange: 409,
+    OtherFindings: 409,
     NoLongerFits: 409,
     NewerKnown: 409,
+    NoLongerSo: 409,
     OtherSheet: 409,
     Outdated: 409,
+    OtherPolicy: 409,
+    OtherValue: 409,
     NoReason: 422,
+    NoRemark: 422,
     NotSaid: 422,
     NotProposed: 422,
+    NotEnrolled: 422,
     NotStated: 422,
     NotEntered: 422,
     BadSheet: 422,
     NotBands: 422,
+    NotRules: 422,
+    NotSet: 422,
     Invalid: 422,
     NotPlanned: 422,
     NotDrafted: 422,
@@ -66,6 +81,7 @@ HEADINGS = {
     409: "Not done",
     413: "Not done",
     422: "Not done",
+    429: "Too often",
     503: "Not done",
 }
 
@@ -87,6 +103,20 @@ def note(request: HttpRequest, refusal: Exception, *, action: str, subject: str)
             action=action,
             subject=subject,
             facts={"reason": str(refusal), "status": status},
+            result="refused",
+        )
+
+
+def noted(request: HttpRequest, sentence: str) -> None:
+    """Write into the log that a step of somebody who is signed in was refused before any verb was asked."""
+    assert isinstance(request.user, User), "only who is signed in takes steps"
+    with transaction.atomic():
+        record(
+            at=timezone.now(),
+            by=request.user,
+            action="request.refuse",
+            subject=request.user.subject,
+            facts={"reason": sentence, "method": request.method, "path": request.path_info},
             result="refused",
         )
 

@@ -16,11 +16,14 @@ from treasury.transfers import contradictions, resolve
 from treasury.web import card, refusals, steps
 from treasury.web.changes import NOTED, action_of, take
 from treasury.web.doubt import Said
+from treasury.web.factor import decides
 from treasury.web.htmx import Request, answer, noted, typed
+from treasury.web.reading import read_first
 from treasury.web.transfers import seen
 
 
 @require_POST
+@decides
 def propose(request: Request, reference: str) -> HttpResponse:
     def say() -> object:
         return resolve.propose(
@@ -38,6 +41,7 @@ def propose(request: Request, reference: str) -> HttpResponse:
 
 
 @require_POST
+@decides
 def propose_close(request: Request, reference: str, contradiction_id: int) -> HttpResponse:
     get_object_or_404(Contradiction, pk=contradiction_id, transfer__reference=reference)
 
@@ -56,6 +60,8 @@ def propose_close(request: Request, reference: str, contradiction_id: int) -> Ht
 
 
 @require_POST
+@decides
+@read_first
 def step(request: Request, reference: str, change_id: int, step: str) -> HttpResponse:
     """Confirm, decline or withdraw a proposal about this transfer."""
     change = get_object_or_404(Change, pk=change_id, subject=f"transfer:{reference}")

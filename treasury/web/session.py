@@ -1,9 +1,13 @@
-"""Sign in and out, and leave an entry either way."""
+"""The one door: sign in and out. What follows the password, and what the log says, is treasury.web.adapter's."""
 
 from __future__ import annotations
 
+from allauth.account.adapter import get_adapter
+from allauth.account.internal.flows.login import perform_password_login
+from allauth.account.models import Login
 from django import forms
-from django.contrib.auth import authenticate, login, logout
+from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
@@ -17,6 +21,7 @@ from treasury.audit.record import record
 from treasury.models import User
 from treasury.transfers.access import NotAllowed
 from treasury.web import refusals
+from treasury.web.adapter import begun
 
 
 class SignInForm(forms.Form):
@@ -47,28 +52,25 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return shown(request, form, onward, status=422)
     name = form.cleaned_data["username"]
-    person = authenticate(request, username=name, password=form.cleaned_data["password"])
+    try:
+        person = get_adapter(request).authenticate(request, username=name, password=form.cleaned_data["password"])
+    except ValidationError as too_often:
+        note_refusal(name, "too many wrong tries")
+        form.add_error(None, too_often)
+        return shown(request, form, onward, status=429)
     if not isinstance(person, User):
         note_refusal(name)
         form.add_error(None, "This user name and password do not belong together.")
         return shown(request, form, onward, status=422)
-    login(request, person)
-    with transaction.atomic():
-        record(at=timezone.now(), by=person, action="session.sign_in", subject=f"user:{person.get_username()}")
-    return HttpResponseRedirect(onward)
+    request.session.flush()  # whoever was signed in here, and whatever they had proved
+    begun(request, person)
+    answer: HttpResponse = perform_password_login(request, {"username": name}, Login(user=person, redirect_url=onward))
+    return answer
 
 
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
-    if isinstance(request.user, User):
-        with transaction.atomic():
-            record(
-                at=timezone.now(),
-                by=request.user,
-                action="session.sign_out",
-                subject=f"user:{request.user.get_username()}",
-            )
-    logout(request)
+    get_adapter(request).logout(request)
     return redirect("sign_in")
 
 
@@ -78,7 +80,7 @@ def no_side_door(request: HttpRequest) -> HttpResponse:
     return refusals.refuse(request, refusal, action="admin.open", subject="page:/admin/")
 
 
-def note_refusal(name: str) -> None:
+def note_refusal(name: str, reason: str = "wrong password or deactivated") -> None:
     """A name that nobody has is not written down: people type their password into the wrong field."""
     known = User.objects.filter(username=name).exists()
     with transaction.atomic():
@@ -87,13 +89,18 @@ def note_refusal(name: str) -> None:
             by=None,
             action="session.refuse",
             subject=f"user:{name}" if known else "user:unknown",
-            facts={"reason": "wrong password or deactivated" if known else "no such user name"},
+            facts={"reason": reason if known else "no such user name"},
             result="refused",
         )
 
 
 def shown(request: HttpRequest, form: SignInForm, onward: str, status: int = 200) -> HttpResponse:
-    context = {"form": form, "next": onward, "undone": "undone" in request.GET}
+    context = {
+        "form": form,
+        "next": onward,
+        "undone": "undone" in request.GET,
+        "provider": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
+    }
     return render(request, "session/sign_in.html", context, status=status)
 
 

@@ -8,20 +8,22 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from treasury.controls.changes import FACTOR
 from treasury.transfers import approve as approving
 from treasury.transfers import cancel as cancelling
 from treasury.transfers import draft as drafting
 from treasury.transfers import submit as submitting
+from treasury.transfers import withdraw as withdrawing
 from treasury.transfers.approve import OtherWords
 from treasury.web import card, refusals
+from treasury.web.factor import decides
 from treasury.web.htmx import Request, answer, go, typed, wants_part
+from treasury.web.reading import read_first
 from treasury.web.transfers import seen
-
-# What proved that it was them; a passkey will be another.
-FACTOR = "password"
 
 
 @require_POST
+@decides
 def submit(request: Request, reference: str) -> HttpResponse:
     return step(
         request,
@@ -32,6 +34,8 @@ def submit(request: Request, reference: str) -> HttpResponse:
 
 
 @require_POST
+@decides
+@read_first
 def approve(request: Request, reference: str) -> HttpResponse:
     return step(
         request,
@@ -42,13 +46,15 @@ def approve(request: Request, reference: str) -> HttpResponse:
             checker=request.user,
             digest=request.POST.get("digest", ""),
             round=round_of(request),
-            factor=FACTOR,
+            factor=FACTOR.get(),
             at=timezone.now(),
         ),
     )
 
 
 @require_POST
+@decides
+@read_first
 def reject(request: Request, reference: str) -> HttpResponse:
     return step(
         request,
@@ -59,9 +65,23 @@ def reject(request: Request, reference: str) -> HttpResponse:
             checker=request.user,
             digest=request.POST.get("digest", ""),
             round=round_of(request),
-            factor=FACTOR,
+            factor=FACTOR.get(),
             reason=typed(request, "reason"),
             at=timezone.now(),
+        ),
+    )
+
+
+@require_POST
+@decides
+def withdraw(request: Request, reference: str) -> HttpResponse:
+    """Whoever approved takes it back."""
+    return step(
+        request,
+        reference,
+        withdrawing.ACTION,
+        lambda: withdrawing.withdraw(
+            reference=reference, checker=request.user, reason=typed(request, "reason"), at=timezone.now()
         ),
     )
 
@@ -73,6 +93,7 @@ def round_of(request: Request) -> int:
 
 
 @require_POST
+@decides
 def cancel(request: Request, reference: str) -> HttpResponse:
     return step(
         request,

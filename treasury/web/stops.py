@@ -18,9 +18,11 @@ from treasury.controls.roles import OPERATORS, holds
 from treasury.models import Account, Balance, Change, Connection, Scope, StopOrder, User
 from treasury.web import proposals, refusals
 from treasury.web.changes import NOTED, action_of, take
+from treasury.web.factor import decides
 from treasury.web.htmx import Request, answer, go, noted, typed, wants_part, whole
 from treasury.web.pages import page_of
 from treasury.web.proposals import Proposal
+from treasury.web.reading import read_first
 from treasury.web.transfers import refused_without_role
 
 ON_A_PAGE = 20
@@ -28,12 +30,15 @@ ON_A_PAGE = 20
 
 @dataclass(frozen=True)
 class Standing:
-    """A stop order that stands: how many approved transfers it holds, and how far its release has come."""
+    """A stop order that stands: how many approved transfers it holds, how far its release has come, and by when a
+    second person is to have looked at it."""
 
     order: StopOrder
     held: int
     release: Proposal | None
     why_not_release: str
+    review_due: datetime
+    is_late: bool
 
 
 class StopForm(forms.Form):
@@ -93,6 +98,7 @@ def show(request: Request) -> HttpResponse:
 
 
 @require_POST
+@decides
 def order(request: Request) -> HttpResponse:
     """Stop what was chosen: first a page that says what it will do, then, with ``sure``, the stop itself."""
     if not holds(request.user, OPERATORS):
@@ -111,6 +117,7 @@ def order(request: Request) -> HttpResponse:
 
 
 @require_POST
+@decides
 def release(request: Request, stop_id: int) -> HttpResponse:
     """Propose that the stop may end."""
     order = get_object_or_404(StopOrder.objects.select_related("connection", "account__connection"), pk=stop_id)
@@ -123,6 +130,8 @@ def release(request: Request, stop_id: int) -> HttpResponse:
 
 
 @require_POST
+@decides
+@read_first
 def step(request: Request, change_id: int, step: str) -> HttpResponse:
     """Confirm, decline or withdraw the proposal to release a stop."""
     change = get_object_or_404(Change, pk=change_id, kind=stops.RELEASE)
@@ -176,8 +185,12 @@ def standing(orders: list[StopOrder], person: User, at: datetime) -> list[Standi
     proposed = [releases[order.pk] for order in orders if order.pk in releases]
     shown = proposals.all_of(proposed, person, at, steps="/stops/changes/", target="stops")
     by_order = {one.change.words["stop"]: one for one in shown}
+    reviews = stops.reviews(orders)
+    due = {order.pk: stops.review_due(order, reviews.get(order.pk)) for order in orders}
     return [
-        Standing(order, held, by_order.get(order.pk), stops.why_not_release(order) or "")
+        Standing(
+            order, held, by_order.get(order.pk), stops.why_not_release(order) or "", due[order.pk], at > due[order.pk]
+        )
         for order, held in zip(orders, stops.held_by(orders), strict=True)
     ]
 

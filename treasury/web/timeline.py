@@ -14,7 +14,7 @@ from treasury.controls.changes import RIGHTS
 from treasury.models import AuditEntry, Outcome, Transfer
 from treasury.templatetags.actors import called
 from treasury.templatetags.treasury import amount as in_groups
-from treasury.templatetags.treasury import on_the_clock
+from treasury.templatetags.treasury import on_the_clock, proved
 from treasury.transfers.instruction import fingerprint
 
 # What an action is called when a person reads it. One that is not here is shown by its own verb.
@@ -24,6 +24,7 @@ ACTIONS: Mapping[str, str] = {
     "transfer.submit": "submitted it for approval",
     "transfer.approve": "approved it",
     "transfer.reject": "rejected it",
+    "transfer.withdraw": "withdrew their approval",
     "transfer.cancel": "cancelled it",
     "transfer.expire": "ended it: its time ran out",
     "transfer.dispatch": "began to send it",
@@ -76,6 +77,7 @@ TRIED: Mapping[str, str] = {
     "transfer.submit": "submit it",
     "transfer.approve": "approve it",
     "transfer.reject": "reject it",
+    "transfer.withdraw": "withdraw their approval",
     "transfer.cancel": "cancel it",
     "transfer.draft_again": "draft it again",
     "transfer.see": "see it",
@@ -107,7 +109,7 @@ ORDER = {
     )
 }
 # Facts that the sentence, or the state beside it, has said already.
-SAID = frozenset({"from", "to", "round", "status", "factor"})
+SAID = frozenset({"from", "to", "round", "status"})
 LOOKED = frozenset({"answer", "searched", "found"})  # of a look-up; its sentence says them
 LOOK_UP = "transfer.look_up"
 FACTS: Mapping[str, str] = {
@@ -128,6 +130,7 @@ FACTS: Mapping[str, str] = {
     "moved": "It moved",
     "done": "It was done",
     "sha256": "SHA-256",
+    "factor": "Proved",
 }
 
 
@@ -249,6 +252,8 @@ def in_words(key: str, value: Any) -> str:
     """A fact on one line."""
     if key in ("digest", "sha256"):
         return fingerprint(str(value))
+    if key == "factor":
+        return proved(str(value))
     if key == "outcome" and value in Outcome.values:
         return str(Outcome(value).label)
     if isinstance(value, str) and STAMP.fullmatch(value):

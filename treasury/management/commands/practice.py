@@ -15,12 +15,20 @@ from connectors.simulators import core as simulators
 from treasury import venues
 from treasury.balances import holdings, prices, typed
 from treasury.balances.refresh import refresh
-from treasury.controls import changes, uploads
+from treasury.controls import changes, first_two, people, policy, uploads
 from treasury.controls.connections import SET_UP, SetUp, confirm_set_up, connect, propose_set_up
-from treasury.controls.people import PRACTICE, enrol
-from treasury.controls.roles import AUDITORS, CHECKERS, MAKERS, OPERATORS, holds
+from treasury.controls.people import PRACTICE, Who
+from treasury.controls.roles import (
+    AUDITORS,
+    CHECKERS,
+    MAKERS,
+    OPERATORS,
+    POLICY_EDITORS,
+    USER_ADMINISTRATORS,
+    holds,
+)
 from treasury.management import practice_bands
-from treasury.models import Change, Connection, Ending, Price, User
+from treasury.models import Change, Connection, Ending, Membership, Price, User
 from treasury.notices import post
 
 PASSWORD = "practice"  # noqa: S105  (opens simulated venues only; real mode refuses to start with practice people)
@@ -32,8 +40,12 @@ PEOPLE = (
     ("auditor", "Ada Auditor", [AUDITORS]),
     ("admin", "Ana Admin", [OPERATORS]),
     ("admin2", "Aron Admin", [OPERATORS]),
+    ("policy", "Pia Policy", [POLICY_EDITORS]),
+    ("policy2", "Piet Policy", [POLICY_EDITORS]),
 )
-NAME, DESK, WHY = "Treasury desk", "Practice desk", "So that there is something to try by hand"
+ADMINISTRATORS = (("useradmin", "Uma Useradmin"), ("useradmin2", "Urs Useradmin"))
+NAME, DESK, WHY = "Treasury desk", "Practice desk", "So that there is something to try"
+WHY_PEOPLE = "So that every role can be tried"
 PRICED_IN, PRICES = "EUR", {"USDT": "0.86", "USDC": "0.86", "BTC": "79000", "ETH": "2600", "GBP": "1.14"}
 TYPED = (  # (address, title, what it holds)
     ("cold-wallet-1", "Cold wallet", {"USDT": "250000", "BTC": "3.5"}),
@@ -47,18 +59,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.PRACTICE:
             raise CommandError("Practice data belongs in practice mode; TREASURY_MODE is 'real'. Nothing was changed.")
-        for username, name, roles in PEOPLE:
-            if not User.objects.filter(username=username).exists():
-                enrol(
-                    username=username,
-                    name=name,
-                    password=PASSWORD,
-                    roles=roles,
-                    by=PRACTICE,
-                    at=timezone.now(),
-                    sees_admin=roles in ([AUDITORS], [OPERATORS]),
-                    is_superuser=roles == [OPERATORS],
-                )
+        first, second = people_of_practice()
         made = []
         for venue in settings.SIMULATORS:
             for login in simulators.practice(venue):
@@ -68,12 +69,12 @@ class Command(BaseCommand):
                         venue=venue,
                         environment=next(iter(discovery.venue(venue).hosts)),
                         credentials=login.credentials,
-                        by=PRACTICE,
+                        reason=WHY,
+                        by=(first, second),
                         at=timezone.now(),
                     )
                     refresh(connection=connection, by=PRACTICE, at=timezone.now())
                     made.append(connection)
-        first, second = (User.objects.get(username=username) for username in ("admin", "admin2"))
         practice_bands.set_up(made, first=first, second=second, at=timezone.now())
         for venue in venues.by_hand():
             may = all(changes.why_not_propose(SET_UP, person) is None for person in (first, second))
@@ -83,6 +84,29 @@ class Command(BaseCommand):
         decided = [f"change:{pk}" for pk in Change.objects.exclude(ruling=None).values_list("pk", flat=True)]
         asking = post.waiting().filter(kind="change.propose", subject__in=decided)
         asking.update(ending=Ending.DROPPED, ended_at=timezone.now(), problem="Not sent. It was decided at once.")
+
+
+def people_of_practice() -> tuple[User, User]:
+    """Everybody, made as a real house makes them; returns the two operators. All have the same password."""
+    first, second = (known(username, name) for username, name in ADMINISTRATORS)
+    if not Membership.objects.filter(group=USER_ADMINISTRATORS).exists():
+        first_two.bootstrap(first=first, second=second, policy=policy.first(), by=PRACTICE, at=timezone.now())
+    one, other = (User.objects.get(username=who.username) for who in (first, second))
+    for username, name, roles in PEOPLE:
+        if not User.objects.filter(username=username).exists():
+            who, at = known(username, name), timezone.now()
+            asked = people.propose_enrol(who=who, groups=roles, reason=WHY_PEOPLE, by=one, at=at)
+            people.confirm_enrol(change_id=asked.pk, by=other, digest=asked.digest, at=at)
+    for user in User.objects.filter(username__in=[username for username, *_ in (*ADMINISTRATORS, *PEOPLE)]):
+        if not user.has_usable_password():
+            user.set_password(PASSWORD)
+            user.save(update_fields=["password"])
+    return User.objects.get(username="admin"), User.objects.get(username="admin2")
+
+
+def known(username: str, name: str) -> Who:
+    first_name, last_name = name.split()
+    return Who(username, first_name, last_name, f"{username}@treasury.invalid")
 
 
 def priced(by: User) -> None:
@@ -103,7 +127,8 @@ def by_hand(venue: str, first: User, second: User) -> None:
         venue=venue,
         environment=next(iter(declared.hosts)),
         credentials=dict.fromkeys(declared.required_credential_names(), DESK),
-        by=PRACTICE,
+        reason=WHY,
+        by=(first, second),
         at=at,
     )
     kinds = cycle(declared.account_kinds)
