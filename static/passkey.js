@@ -6,7 +6,7 @@
   // Passkeys belong to a name; only practice answers to an address without one.
   if (/^[\d.]+$|^\[/.test(location.hostname)) {
     const there = document.createElement("a");
-    there.href = `http://localhost:${location.port}${location.pathname}${location.search}`;
+    there.href = `${location.protocol}//localhost:${location.port}${location.pathname}${location.search}`;
     there.textContent = there.href;
     problem.replaceChildren("Passkeys work on localhost: open ", there, " and sign in there.");
     problem.hidden = false;

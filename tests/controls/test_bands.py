@@ -45,7 +45,7 @@ def applied(change: Change, by: User) -> list[Band]:
 def wrong(call: Callable[[], object]) -> dict[tuple[int, str], str]:
     with pytest.raises(NotBands) as raised:
         call()
-    assert not Change.objects.exists()
+    assert not Change.objects.filter(kind=bands.SET).exists()
     return raised.value.problems
 
 
@@ -82,7 +82,7 @@ def test_the_last_digit_of_42_is_kept(proposed: Propose, checker: User) -> None:
 def test_checkers_and_auditors_do_not_propose(proposed: Propose, request: pytest.FixtureRequest, who: str) -> None:
     with pytest.raises(changes.MayNotChange, match="Only makers and operators may propose to set bands"):
         proposed(by=request.getfixturevalue(who))
-    assert not Change.objects.exists()
+    assert not Change.objects.filter(kind=bands.SET).exists()
 
 
 def test_neither_the_proposer_nor_a_maker_nor_an_auditor_confirms(
@@ -95,7 +95,7 @@ def test_neither_the_proposer_nor_a_maker_nor_an_auditor_confirms(
     with pytest.raises(changes.OtherChange):
         bands.confirm(change_id=change.pk, by=checker, digest="0" * 64, at=timezone.now())
     assert not Band.objects.exists()
-    assert Change.objects.get().is_open
+    assert Change.objects.get(kind=bands.SET).is_open
 
 
 def test_an_operator_may_confirm_what_another_operator_proposed(
@@ -221,7 +221,7 @@ def test_a_refused_confirmation_rolls_back(
     monkeypatch.setattr(bands, "why_outdated", lambda change: "The venue is gone.")
     with pytest.raises(Outdated, match="Nothing was changed"):
         applied(change, checker)
-    assert Change.objects.get().is_open
+    assert Change.objects.get(kind=bands.SET).is_open
     assert not Band.objects.exists()
 
 
@@ -246,5 +246,7 @@ def test_the_subject_names_the_connection_or_all(
     there = set_up(connection=other, address="FUND", kind=fund.kind, title="Funding")
     there.balances.create(asset="USDT", total=0, movable=0, observed_at=at)
     assert proposed(usdt(there)).subject == "bands:Second"
-    changes.withdraw(change_id=Change.objects.get().pk, by=Change.objects.get().proposed_by, at=at)
+    changes.withdraw(
+        change_id=Change.objects.get(kind=bands.SET).pk, by=Change.objects.get(kind=bands.SET).proposed_by, at=at
+    )
     assert proposed(usdt(fund), usdt(there), usdt(fund, asset="BTC")).subject == "bands:all"

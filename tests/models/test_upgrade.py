@@ -251,9 +251,9 @@ def test_what_governs_is_adopted_and_the_log_says_so(before_agreements: Old, mon
     assert rulebook.written(words) == text, "as a policy editor would have written it"
     assert [(rule["when"], rule["demands"]) for rule in words["rules"]] == [
         ({"assets": ["USDT"], "up_to": "10000", "in": "asset"}, {"checkers": 1}),
-        ({"assets": ["USDT"]}, {"checkers": 2}),
+        ({"assets": ["USDT"], "over": "10000", "in": "asset"}, {"checkers": 2}),
         ({"assets": ["BTC"], "up_to": "0.25", "in": "asset"}, {"checkers": 1}),
-        ({"assets": ["BTC"]}, {"checkers": 2}),
+        ({"assets": ["BTC"], "over": "0.25", "in": "asset"}, {"checkers": 2}),
         ({}, {"checkers": 2}),
     ]
     assert words["limits"] == [{"of": "connection", "hours": 24, "most": "50000", "in": "asset", "assets": ["USDT"]}]

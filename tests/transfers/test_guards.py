@@ -468,7 +468,8 @@ def test_a_contradicted_approval_is_reserved_once(approved: Callable[..., Transf
 @pytest.mark.parametrize(
     ("tampered", "words"),
     [
-        (lambda asked: {"answer": asked.answer.replace("asks for", "asked for")}, "reckoned again"),
+        (lambda asked: {"answer": asked.answer.replace('"checkers":1', '"checkers":0')}, "reckoned again"),
+        (lambda asked: {"answer": asked.answer.replace('"decided_by":"USDT"', '"decided_by":"X"')}, "reckoned again"),
         (lambda asked: {"circumstances": asked.circumstances.replace('"USDT"', '"BTC"')}, "reckoned again"),
         (lambda asked: {"circumstances": "{"}, "reckoned again"),
         (lambda asked: {"round": 7}, "nothing says what the policy answered"),

@@ -24,7 +24,6 @@ ELSEWHERE = "302 302 302 302 302 302 302 302"
 PEOPLE = "302 403 403 403 200 200 200 403"
 USER_ADMINISTRATOR = "302 403 403 403 200 403 403 403"
 OPERATOR = "302 403 403 403 403 200 403 403"
-NOTHING_THERE = "302 404 404 404 404 404 404 404"
 ANYBODY = "200 200 200 200 200 200 200 200"
 WINDOW = "302 302 302 302 200 200 200 302"
 WINDOW_SHUT = "302 302 302 302 403 403 403 302"
@@ -131,9 +130,9 @@ ACCOUNT = {
     "account/<slug:provider_id>/login/callback/": "404 404 404 404 404 404 404 404",
     "account/^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": ANYBODY,
     "account/factors/app/add/": ELSEWHERE,
-    "account/factors/app/remove/": NOTHING_THERE,
-    "account/factors/codes/": NOTHING_THERE,
-    "account/factors/codes/download/": NOTHING_THERE,
+    "account/factors/app/remove/": ELSEWHERE,
+    "account/factors/codes/": ELSEWHERE,
+    "account/factors/codes/download/": ELSEWHERE,
     "account/factors/codes/new/": ELSEWHERE,
     "account/factors/passkeys/": PERSON,
     "account/factors/passkeys/<int:pk>/edit/": ELSEWHERE,

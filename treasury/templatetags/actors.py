@@ -28,6 +28,8 @@ ACTORS: Mapping[str, str] = {
     "order": "the order of transfers",
     "thinner": "the thinning of old readings",
     "practice": "the practice set-up",
+    "rotate secrets": "the rotation of secrets",
+    "shell": "the shell",
 }
 
 

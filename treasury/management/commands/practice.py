@@ -29,7 +29,7 @@ from treasury.controls.roles import (
 )
 from treasury.management import practice_bands
 from treasury.models import Change, Connection, Ending, Membership, Price, User
-from treasury.notices import post
+from treasury.notices import links, post
 
 PASSWORD = "practice"  # noqa: S105  (opens simulated venues only; real mode refuses to start with practice people)
 PEOPLE = (
@@ -84,6 +84,8 @@ class Command(BaseCommand):
         decided = [f"change:{pk}" for pk in Change.objects.exclude(ruling=None).values_list("pk", flat=True)]
         asking = post.waiting().filter(kind="change.propose", subject__in=decided)
         asking.update(ending=Ending.DROPPED, ended_at=timezone.now(), problem="Not sent. It was decided at once.")
+        known = "Not sent. Practice people have a password that everybody knows."
+        post.waiting().filter(kind=links.KIND).update(ending=Ending.DROPPED, ended_at=timezone.now(), problem=known)
 
 
 def people_of_practice() -> tuple[User, User]:
