@@ -31,6 +31,7 @@ def main() -> None:
         keep(checker, "inbox")
         checker.goto(transfer)
         keep(checker, "approval")
+        checker.wait_for_timeout(1500)  # whoever decides sooner than anybody reads is refused
         checker.get_by_role("button", name="Approve 12.5 USDT").click()
         checker.get_by_text("Settled").first.wait_for()
         keep(checker, "transfer")
@@ -81,6 +82,7 @@ def govern(browser: Browser, address: str) -> None:
     editor.goto(f"{address}/policy/")
     keep(editor, "policy")
     editor.goto(f"{address}/policy/edit/")
+    editor.locator("#policy-edit details > summary").first.click()
     editor.get_by_label("At most").first.fill("5000")
     editor.get_by_role("button", name="Check", exact=False).last.click()
     editor.get_by_label("Reason").fill("Less on one person's word until the new desk has settled in")
