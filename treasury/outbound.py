@@ -208,7 +208,7 @@ def _asked(connected: socket.socket, purpose: Purpose) -> socket.socket:
     """The second question: a name may lead elsewhere than a moment ago. Raises Closed, and nothing was written."""
     try:
         gate(purpose).insist_on_socket(connected)
-    except BaseException:
+    except BaseException:  # whatever it is: nobody else knows of the socket yet
         connected.close()
         raise
     return connected

@@ -167,9 +167,16 @@ def test_s36_administrators_start_a_password_and_never_choose_or_read_it(
     first, second = administrators()
     chosen = "a password that an administrator wants"
     words = {
-        "username": "vera", "first_name": "Vera", "last_name": "Viewer", "email": "vera@treasury.invalid",
-        "roles": [AUDITORS], "groups": "", "reason": "Joined", "password": chosen, "password1": chosen,
-    }  # fmt: skip
+        "username": "vera",
+        "first_name": "Vera",
+        "last_name": "Viewer",
+        "email": "vera@treasury.invalid",
+        "roles": [AUDITORS],
+        "groups": "",
+        "reason": "Joined",
+        "password": chosen,
+        "password1": chosen,
+    }
     opens(first).post("/people/new/", words)
     change = Change.objects.get(kind=people.ENROL, subject="user:vera")
     assert "password" not in str(change.words)

@@ -102,9 +102,18 @@ def test_s42_fields_that_a_form_does_not_have_are_not_set_by_posting_them(world:
     client.force_login(maker)
     draft_key = page_of(client.get("/transfers/new/")).xpath("//input[@name='draft_key']/@value")[0]
     more = {
-        "state": "SETTLED", "status": "approved", "maker": other.pk, "maker_id": other.pk, "reference": "TR-777777",
-        "digest": "0" * 64, "round": 9, "policy": 99, "submitted_at": "2020-01-01", "is_superuser": "1", "id": 5,
-    }  # fmt: skip
+        "state": "SETTLED",
+        "status": "approved",
+        "maker": other.pk,
+        "maker_id": other.pk,
+        "reference": "TR-777777",
+        "digest": "0" * 64,
+        "round": 9,
+        "policy": 99,
+        "submitted_at": "2020-01-01",
+        "is_superuser": "1",
+        "id": 5,
+    }
     fund = unified.connection.accounts.get(address="FUND")
     said = {"source": unified.pk, "destination": fund.pk, "asset": "USDT", "amount": "3", "reason": "Top up"}
     known = set(Transfer.objects.values_list("pk", flat=True))
@@ -375,8 +384,10 @@ def test_s56_what_it_is_made_of_is_listed_and_nothing_of_the_inside_is_open(worl
     assert {"django", "cryptography", "celery", "psycopg"} <= names
     assert settings.DEBUG is False
     assert "django.contrib.admindocs" not in settings.INSTALLED_APPS
-    code, said = start("import django; django.setup(); from django.conf import settings; print(settings.DEBUG)",
-                       **{**REAL, "DEBUG": "1", "DJANGO_DEBUG": "1"})  # fmt: skip
+    code, said = start(
+        "import django; django.setup(); from django.conf import settings; print(settings.DEBUG)",
+        **{**REAL, "DEBUG": "1", "DJANGO_DEBUG": "1"},
+    )
     assert (code, said) == (0, "False")
     client = world.browser(OPERATORS)
     for address in (

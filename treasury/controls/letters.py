@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from treasury.models import Change, User
+from treasury.notices.links import KIND
 from treasury.notices.outbox import MOVED, send_link, tell, tell_address
 
 PATH = "/account/"
@@ -14,13 +15,18 @@ CHANGED = (
 )
 
 
+def once(change: Change) -> str:
+    """One link for one change."""
+    return f"{KIND}:{change.pk}"
+
+
 def first_password(user: User, change: Change, *, at: datetime) -> None:
     """To whoever was just enrolled."""
     send_link(
         to=user,
         title="You may sign in to the treasury",
         text=f"You are known as {user.username} there. Choose a password by this link; nobody else gets to see it.",
-        once=f"user.link:{change.pk}",
+        once=once(change),
         at=at,
     )
 
@@ -34,7 +40,7 @@ def link_anew(user: User, change: Change, *, at: datetime) -> None:
             f"You may sign in to the treasury as {user.username} once you have chosen a password. Earlier links no "
             "longer work. Choose a password by this link; nobody else gets to see it."
         ),
-        once=f"user.link:{change.pk}",
+        once=once(change),
         at=at,
     )
 
@@ -49,7 +55,7 @@ def after_reset(user: User, change: Change, *, at: datetime) -> None:
             "everywhere. If you did not ask for it, say so at once. Choose a new password by this link; you will be "
             "asked for a new second factor."
         ),
-        once=f"user.link:{change.pk}",
+        once=once(change),
         at=at,
     )
 

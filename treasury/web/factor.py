@@ -67,17 +67,22 @@ def proofs(request: HttpRequest) -> list[Proof]:
 
 
 def proof_of(told: dict[str, Any]) -> Proof | None:
-    at = datetime.fromtimestamp(float(told["at"]), UTC)
+    at = moment(told["at"])
     if told["method"] == "password":
         return Proof(PASSWORD, at)
     if told["method"] == "mfa" and told.get("type") in KINDS:
         return Proof(KINDS[told["type"]], at, told.get("id"))
     if told["method"] == PROVIDER and settings.OIDC_TRUST_AMR and told.get("proved_at"):
-        said, at = set(told.get("amr", ())), datetime.fromtimestamp(float(told["proved_at"]), UTC)
+        said, at = set(told.get("amr", ())), moment(told["proved_at"])
         if said & AMR_PASSKEY:
             return Proof(PASSKEY, at)
         return Proof(PROVIDER, at) if said & AMR_SECOND else None
     return None
+
+
+def moment(seconds: object) -> datetime:
+    """Unix seconds as a session holds them, with their fractions."""
+    return datetime.fromtimestamp(float(str(seconds)), UTC)
 
 
 def person_of(request: HttpRequest) -> User | None:
